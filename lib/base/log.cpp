@@ -1,0 +1,79 @@
+#include "base/log.h"
+
+#include <fmt/core.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/text.h"
+
+namespace mt {
+namespace {
+
+constexpr std::array<std::string_view, 5> k_names{"debug", "info", "warning", "error", "off"};
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+    constexpr std::array k_levels{spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err,
+                                  spdlog::level::off};
+    return k_levels[static_cast<std::size_t>(level)];
+}
+
+// A JSON string body (RFC 8259 section 7): quotes, backslashes and control characters escaped.
+std::string escape_json(std::string_view text) {
+    std::string escaped;
+    for (const char c : text) {
+        if (c == '"' || c == '\\') {
+            escaped += '\\';
+            escaped += c;
+        } else if (static_cast<unsigned char>(c) < 0x20U) {
+            escaped += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+            escaped += c;
+        }
+    }
+    return escaped;
+}
+
+}  // namespace
+
+struct Log::Sink {
+    spdlog::logger logger;
+    bool json;
+};
+
+Log::Log(LogLevel level) {
+    auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    const bool terminal = isatty(STDERR_FILENO) == 1;
+    m_sink = std::make_unique<Sink>(Sink{spdlog::logger("mtagent", sink), !terminal});
+    m_sink->logger.set_pattern(terminal ? "%H:%M:%S.%e %l %v" : R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})",
+                               spdlog::pattern_time_type::utc);
+    m_sink->logger.set_level(to_spdlog(level));
+    m_sink->logger.flush_on(spdlog::level::debug);
+}
+
+Log::~Log() = default;
+
+void Log::write(LogLevel level, std::string_view message) {
+    if (m_sink->json) {
+        m_sink->logger.log(to_spdlog(level), "\"message\":\"{}\"", escape_json(message));
+    } else {
+        m_sink->logger.log(to_spdlog(level), "{}", message);
+    }
+}
+
+Result<LogLevel> parse_log_level(std::string_view text) {
+    for (std::size_t i = 0; i < k_names.size(); ++i) {
+        if (k_names[i] == text) {
+            return static_cast<LogLevel>(i);
+        }
+    }
+    return Error{Code::invalid,
+                 fmt::format("{} is no log level: use debug, info, warning, error or off", quote(text))};
+}
+
+}  // namespace mt

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace mt {
+
+/// Computes identical requests of ONE tenant once while they are in flight. Thread-safe.
+class SingleFlight {
+  public:
+    /// Computes the value. The token stops when the last caller waiting for it has left.
+    using Compute = std::function<Result<std::string>(std::stop_token)>;
+
+    struct Outcome {
+        Result<std::string> value;
+        bool shared = false;  ///< true: somebody else's computation delivered the value
+    };
+
+    SingleFlight();
+    SingleFlight(const SingleFlight&) = delete;
+    SingleFlight& operator=(const SingleFlight&) = delete;
+    ~SingleFlight();
+
+    /// The first caller for `key` computes on its own thread; others wait and share a good value. An error is returned
+    /// to its own caller only: one of the waiting callers then computes in turn. A caller whose `stop` fires returns
+    /// client_gone at once unless it is the one computing, which stops when nobody waits any more.
+    Outcome run(std::string_view key, std::stop_token stop, const Compute& compute);
+
+    /// Callers waiting for somebody else's computation of `key` right now.
+    [[nodiscard]] int waiting(std::string_view key) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+}  // namespace mt
