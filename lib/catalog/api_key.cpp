@@ -1,0 +1,43 @@
+#include "catalog/api_key.h"
+
+namespace mt {
+namespace {
+
+constexpr std::string_view k_prefix = "mta_";
+constexpr std::string_view k_base32 = "abcdefghijklmnopqrstuvwxyz234567";
+constexpr std::string_view k_hex = "0123456789abcdef";
+constexpr std::size_t k_id_length = 12;
+constexpr std::size_t k_secret_length = 64;
+constexpr std::size_t k_length = 4 + k_id_length + 1 + k_secret_length;
+
+}  // namespace
+
+bool KeyRecord::is_live(WallTime now) const {
+    return (!revoked || *revoked > now) && (!expires || *expires > now);
+}
+
+NewKey generate_key() {
+    NewKey key;
+    key.record.key_id = random_base32(k_id_length);
+    key.text = std::string(k_prefix) + key.record.key_id + "_" + random_hex(k_secret_length / 2);
+    key.record.hash = sha256(key.text);
+    return key;
+}
+
+std::optional<std::string_view> key_id_of(std::string_view text) {
+    if (text.size() != k_length || text.substr(0, k_prefix.size()) != k_prefix) {
+        return std::nullopt;
+    }
+    const std::string_view id = text.substr(k_prefix.size(), k_id_length);
+    const std::string_view secret = text.substr(k_length - k_secret_length);
+    const bool shaped = id.find_first_not_of(k_base32) == std::string_view::npos &&
+                        secret.find_first_not_of(k_hex) == std::string_view::npos &&
+                        text[k_prefix.size() + k_id_length] == '_';
+    return shaped ? std::optional(id) : std::nullopt;
+}
+
+bool matches(const KeyRecord& record, std::string_view text) {
+    return equal_in_constant_time(record.hash, sha256(text));
+}
+
+}  // namespace mt

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "catalog/api_key.h"
+#include "config/fields.h"
+
+namespace mt {
+
+class DataFolder;
+class TenantFiles;
+
+/// removing: told to go, its data still there; removed: gone, the name is a tombstone that a new life may take.
+enum class TenantStatus { active, suspended, removing, removed };
+
+std::string_view to_string(TenantStatus status);
+
+/// A tenant at rest. `own` are the settings written for it; the rest comes from its plan.
+struct TenantRecord {
+    std::string id;
+    std::string uid;  ///< 32 hexadecimal digits, new with each life of the id
+    std::string name;
+    std::string plan;
+    TenantStatus status = TenantStatus::active;
+    std::int64_t generation = 0;  ///< grows with each change
+    WallTime created{};
+    Settings own{};  ///< empty in listings
+};
+
+/// Changes to a tenant's own settings; nothing means: back to the plan's value.
+using SettingChanges = std::map<std::string, std::optional<Value>, std::less<>>;
+
+/// Tells whether settings as a whole would be valid (Config::check).
+using SettingsCheck = std::function<Result<void>(const Settings&)>;
+
+/// One line of history: who did what to a tenant, when.
+struct AuditEvent {
+    WallTime at{};
+    std::string who;
+    std::string action;  ///< tenant.add, tenant.config, tenant.suspend, ..., key.create, key.revoke, key.rotate
+    std::string tenant;
+    std::string subject;  ///< the field or key concerned, may be empty
+    std::string before;
+    std::string after;
+};
+
+/// What changed since a point in the catalog's history.
+struct Changes {
+    std::int64_t sequence = 0;
+    std::vector<std::string> tenants;  ///< ids
+    bool operator_keys = false;
+};
+
+/// Tenants, API keys and audit events at rest. Every change is one transaction with its audit event; `who` is the
+/// operator key's name or the system user. Thread-safe.
+///
+/// Every method: unavailable, busy, storage_full or failed when the files cannot be used.
+class Catalog {
+  public:
+    Catalog() = default;
+    Catalog(const Catalog&) = delete;
+    Catalog& operator=(const Catalog&) = delete;
+    virtual ~Catalog() = default;
+
+    /// Errors: already_exists, busy (the former life is still being removed), invalid (id, settings).
+    virtual Result<TenantRecord> create_tenant(std::string_view id, const Settings& own, const SettingsCheck& check,
+                                               std::string_view who) = 0;
+    /// The tenant with its settings; a removed one is not found. Errors: not_found.
+    virtual Result<TenantRecord> tenant(std::string_view id) = 0;
+    /// Status by id without opening the tenant's file; also of removing and removed ones. Errors: not_found.
+    virtual Result<TenantRecord> row(std::string_view id) = 0;
+    /// Tenants in order of their ids after `cursor`, without settings; removed ones are left out.
+    virtual Result<std::vector<TenantRecord>> tenants(std::string_view cursor, std::int64_t limit) = 0;
+    /// Changes settings; without a difference nothing is written. Errors: not_found, invalid.
+    virtual Result<TenantRecord> update_tenant(std::string_view id, const SettingChanges& changes,
+                                               const SettingsCheck& check, std::string_view who) = 0;
+    /// Suspends or resumes. Errors: not_found.
+    virtual Result<TenantRecord> set_suspended(std::string_view id, bool suspended, std::string_view who) = 0;
+    /// Marks for removal; nobody is served from now on. Errors: not_found.
+    virtual Result<void> begin_removal(std::string_view id, std::string_view who) = 0;
+    /// Erases file and keys of a tenant marked for removal. Only the holder of the folder's lock may call this, after
+    /// the last call of the tenant ended.
+    virtual Result<void> finish_removal(std::string_view id) = 0;
+
+    /// A new key for a tenant, or for operators when `tenant` is empty. Errors: not_found.
+    virtual Result<NewKey> create_key(const KeyRequest& request, std::string_view who) = 0;
+    /// Keys of a tenant, or of the operators when `tenant` is empty, oldest first, revoked ones too.
+    virtual Result<std::vector<KeyRecord>> keys(std::string_view tenant) = 0;
+    /// Errors: not_found. Revoking twice is no error.
+    virtual Result<KeyRecord> revoke_key(std::string_view key_id, std::string_view who) = 0;
+    /// A new key with the old one's name and rights; the old one ends after `grace`. Errors: not_found, conflict (the
+    /// old one is revoked or expired).
+    virtual Result<NewKey> rotate_key(std::string_view key_id, std::chrono::milliseconds grace,
+                                      std::string_view who) = 0;
+
+    /// Events of one tenant (all when empty), newest first, at most `limit`.
+    virtual Result<std::vector<AuditEvent>> history(std::string_view tenant, std::int64_t limit) = 0;
+
+    /// What changed after `sequence` (0: since ever), made by whatever process.
+    virtual Result<Changes> changes_since(std::int64_t sequence) = 0;
+    /// "ok", or what is damaged in the registry.
+    virtual Result<std::string> integrity() = 0;
+};
+
+/// The catalog in a data folder. `files` and `clock` must outlive it. `checkpoint`: false beside a running server.
+Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const DataFolder& folder, TenantFiles& files, const Clock& clock,
+                                                     bool checkpoint);
+
+}  // namespace mt

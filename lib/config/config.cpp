@@ -1,0 +1,109 @@
+#include "config/config.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include "base/text.h"
+
+namespace mt {
+namespace {
+
+constexpr std::string_view k_file_name = "tenants.toml";
+
+std::optional<std::string> variable(const ConfigSources& sources, const std::string& name) {
+    std::optional<std::string> value = sources.environment ? sources.environment(name) : std::nullopt;
+    return value && value->empty() ? std::nullopt : value;
+}
+
+bool is_file(const std::filesystem::path& path) {
+    std::error_code ignored;  // unreadable counts as absent here; a file named by hand is opened and complains
+    return std::filesystem::is_regular_file(path, ignored);
+}
+
+// The file to read, or an empty path.
+std::filesystem::path find_file(const ConfigSources& sources) {
+    if (sources.config_flag) {
+        return *sources.config_flag;
+    }
+    if (const auto named = variable(sources, "MTAGENT_CONFIG")) {
+        return *named;
+    }
+    std::vector<std::filesystem::path> places{k_file_name};
+    if (const auto folder = variable(sources, "XDG_CONFIG_HOME")) {
+        places.push_back(std::filesystem::path(*folder) / "mtagent" / k_file_name);
+    } else if (const auto home = variable(sources, "HOME")) {
+        places.push_back(std::filesystem::path(*home) / ".config" / "mtagent" / k_file_name);
+    }
+    places.push_back(std::filesystem::path("/etc/mtagent") / k_file_name);
+    const auto found = std::find_if(places.begin(), places.end(), is_file);
+    return found == places.end() ? std::filesystem::path{} : *found;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    if (!is_file(path) || in.bad() || !in) {
+        return Error{Code::config, fmt::format("{}: cannot be read", path.string())};
+    }
+    return text;
+}
+
+}  // namespace
+
+TenantConfig Config::resolve(std::string_view id, const Settings& own) const {
+    const auto named = own.find("plan");
+    const auto* name = named == own.end() ? nullptr : std::get_if<std::string>(&named->second);
+    const auto plan = plans.find(name == nullptr ? std::string_view("basic") : std::string_view(*name));
+    return mt::resolve(id, plan == plans.end() ? Settings{} : plan->second, own);
+}
+
+Result<void> Config::check(std::string_view id, const Settings& own) const {
+    const TenantConfig config = resolve(id, own);
+    if (plans.find(config.plan) == plans.end()) {
+        std::vector<std::string_view> names;
+        for (const auto& [name, settings] : plans) {
+            names.emplace_back(name);
+        }
+        return Error{Code::invalid,
+                     fmt::format("plan {} does not exist{}", quote(config.plan), suggestion(config.plan, names))};
+    }
+    const std::vector<std::string_view> known(models.begin(), models.end());
+    std::vector<std::string> wanted = config.models;
+    wanted.push_back(config.model);
+    for (const std::string& model : wanted) {
+        if (std::find(known.begin(), known.end(), model) == known.end()) {
+            return Error{Code::invalid, fmt::format("model {} does not exist{}", quote(model), suggestion(model, known))};
+        }
+    }
+    return check_tenant(config);
+}
+
+Result<Config> load_config(const ConfigSources& sources) {
+    const std::filesystem::path file = find_file(sources);
+    std::string text;
+    if (!file.empty()) {
+        Result<std::string> content = read_file(file);
+        if (!content) {
+            return std::move(content).error();
+        }
+        text = *std::move(content);
+    }
+    Result<Config> config = parse_config(text, file);
+    if (!config) {
+        return config;
+    }
+    const auto override_with = [&](const std::optional<std::string>& flag, const char* name, std::string& target) {
+        const std::optional<std::string> value = flag ? flag : variable(sources, name);
+        target = value.value_or(target);
+    };
+    override_with(sources.listen_flag, "MTAGENT_LISTEN", config->server.listen);
+    override_with(sources.data_flag, "MTAGENT_DATA", config->server.data);
+    config->data = config->server.data.empty() ? std::filesystem::path("data")
+                                               : std::filesystem::path(config->server.data);
+    return config;
+}
+
+}  // namespace mt
