@@ -18,13 +18,13 @@ namespace mt {
 
 /// How the agent of one tenant is set up.
 struct AgentProfile {
-    std::string name;                      ///< display name of the tenant: "Basic Corp"
-    std::string tier;                      ///< "Basic", "Professional", "Enterprise"
-    std::vector<std::string> features{};   ///< in the order of the configuration
-    std::vector<std::string> tools{};      ///< names of the tools it may use
+    std::string name;                     ///< display name of the tenant: "Basic Corp"
+    std::string tier;                     ///< "Basic", "Professional", "Enterprise"
+    std::vector<std::string> features{};  ///< in the order of the configuration
+    std::vector<std::string> tools{};     ///< names of the tools it may use
     std::string system_prompt{};
-    int max_steps = 8;                     ///< model calls for one question
-    int max_history = 40;                  ///< messages of a session that the model is shown
+    int max_steps = 8;     ///< model calls for one question
+    int max_history = 40;  ///< messages of a session that the model is shown
 };
 
 struct Question {

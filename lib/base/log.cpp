@@ -58,12 +58,26 @@ Log::Log(LogLevel level) {
 
 Log::~Log() = default;
 
-void Log::write(LogLevel level, std::string_view message) {
-    if (m_sink->json) {
-        m_sink->logger.log(to_spdlog(level), "\"message\":\"{}\"", escape_json(message));
-    } else {
-        m_sink->logger.log(to_spdlog(level), "{}", message);
+void Log::write(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+    if (!m_sink->logger.should_log(to_spdlog(level))) {
+        return;
     }
+    std::string line = m_sink->json ? fmt::format("\"message\":\"{}\"", escape_json(message)) : std::string(message);
+    for (const LogField& field : fields) {
+        line += m_sink->json ? fmt::format(",\"{}\":", field.name) : fmt::format(" {}=", field.name);
+        if (const auto* text = std::get_if<std::string_view>(&field.value)) {
+            line += m_sink->json ? fmt::format("\"{}\"", escape_json(*text)) : std::string(*text);
+        } else if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
+            line += fmt::format("{}", *number);
+        } else {
+            line += fmt::format("{:.3f}", std::get<double>(field.value));
+        }
+    }
+    m_sink->logger.log(to_spdlog(level), "{}", line);
+}
+
+void Log::set_level(LogLevel level) {
+    m_sink->logger.set_level(to_spdlog(level));
 }
 
 Result<LogLevel> parse_log_level(std::string_view text) {

@@ -1,13 +1,22 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
+#include <variant>
 
 #include "base/result.h"
 
 namespace mt {
 
 enum class LogLevel { debug, info, warning, error, off };
+
+/// One named value of a log line.
+struct LogField {
+    std::string_view name;
+    std::variant<std::string_view, std::int64_t, double> value;
+};
 
 /// Where the program tells its operator what happens: one line each on standard error, JSON lines when that is not a
 /// terminal. Never a secret, a prompt or an answer. Constructed once by the program and passed down; thread-safe.
@@ -23,7 +32,11 @@ class Log {
     void warning(std::string_view message) { write(LogLevel::warning, message); }
     void error(std::string_view message) { write(LogLevel::error, message); }
 
-    void write(LogLevel level, std::string_view message);
+    /// One line; the fields follow the message.
+    void write(LogLevel level, std::string_view message, std::span<const LogField> fields = {});
+
+    /// Changes the least level from now on.
+    void set_level(LogLevel level);
 
   private:
     struct Sink;

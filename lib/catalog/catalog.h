@@ -32,6 +32,7 @@ struct TenantRecord {
     std::string uid;  ///< 32 hexadecimal digits, new with each life of the id
     std::string name;
     std::string plan;
+    std::string auth = "key";  ///< key | open
     TenantStatus status = TenantStatus::active;
     std::int64_t generation = 0;  ///< grows with each change
     WallTime created{};
@@ -82,6 +83,10 @@ class Catalog {
     virtual Result<TenantRecord> row(std::string_view id) = 0;
     /// Tenants in order of their ids after `cursor`, without settings; removed ones are left out.
     virtual Result<std::vector<TenantRecord>> tenants(std::string_view cursor, std::int64_t limit) = 0;
+    /// Tenants marked for removal and not erased yet.
+    virtual Result<std::vector<TenantRecord>> removing() = 0;
+    /// Ids of tenants that need no key, at most `limit`.
+    virtual Result<std::vector<std::string>> open_tenants(std::int64_t limit) = 0;
     /// Changes settings; without a difference nothing is written. Errors: not_found, invalid.
     virtual Result<TenantRecord> update_tenant(std::string_view id, const SettingChanges& changes,
                                                const SettingsCheck& check, std::string_view who) = 0;
@@ -107,7 +112,8 @@ class Catalog {
     /// Events of one tenant (all when empty), newest first, at most `limit`.
     virtual Result<std::vector<AuditEvent>> history(std::string_view tenant, std::int64_t limit) = 0;
 
-    /// What changed after `sequence` (0: since ever), made by whatever process.
+    /// What changed after `sequence` (0: since ever, the largest number: nothing but the present sequence), made by
+    /// whatever process.
     virtual Result<Changes> changes_since(std::int64_t sequence) = 0;
     /// "ok", or what is damaged in the registry.
     virtual Result<std::string> integrity() = 0;

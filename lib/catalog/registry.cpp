@@ -21,8 +21,16 @@ TenantStatus to_status(const std::string& text) {
 }
 
 TenantRecord tenant_of(const Query& row) {
-    return {row.text(0),         row.text(1), row.text(2), row.text(3), to_status(row.text(4)), row.integer(5),
-            from_ms(row.integer(6)), {}};
+    TenantRecord record;
+    record.id = row.text(0);
+    record.uid = row.text(1);
+    record.name = row.text(2);
+    record.plan = row.text(3);
+    record.auth = row.text(4);
+    record.status = to_status(row.text(5));
+    record.generation = row.integer(6);
+    record.created = from_ms(row.integer(7));
+    return record;
 }
 
 KeyRecord key_of(const Query& row) {
@@ -48,13 +56,13 @@ std::string_view to_string(TenantStatus status) {
 
 std::optional<TenantRecord> Registry::find(std::string_view id) {
     Query row = m_database.query(
-        "SELECT id, uid, name, plan, status, generation, created_ms FROM tenants WHERE id = ?");
+        "SELECT id, uid, name, plan, auth, status, generation, created_ms FROM tenants WHERE id = ?");
     return row.bind(1, id).step() ? std::optional(tenant_of(row)) : std::nullopt;
 }
 
 std::vector<TenantRecord> Registry::list(std::string_view cursor, std::int64_t limit) {
     Query row = m_database.query(
-        "SELECT id, uid, name, plan, status, generation, created_ms FROM tenants "
+        "SELECT id, uid, name, plan, auth, status, generation, created_ms FROM tenants "
         "WHERE id > ? AND status <> 'removed' ORDER BY id LIMIT ?");
     row.bind(1, cursor).bind(2, limit);
     std::vector<TenantRecord> records;
@@ -64,20 +72,42 @@ std::vector<TenantRecord> Registry::list(std::string_view cursor, std::int64_t l
     return records;
 }
 
+std::vector<TenantRecord> Registry::removing() {
+    Query row = m_database.query(
+        "SELECT id, uid, name, plan, auth, status, generation, created_ms FROM tenants WHERE status = 'removing'");
+    std::vector<TenantRecord> records;
+    while (row.step()) {
+        records.push_back(tenant_of(row));
+    }
+    return records;
+}
+
+std::vector<std::string> Registry::open_tenants(std::int64_t limit) {
+    Query row = m_database.query(
+        "SELECT id FROM tenants WHERE auth = 'open' AND status IN ('active', 'suspended') ORDER BY id LIMIT ?");
+    row.bind(1, limit);
+    std::vector<std::string> ids;
+    while (row.step()) {
+        ids.push_back(row.text(0));
+    }
+    return ids;
+}
+
 void Registry::put(const TenantRecord& record) {
     const std::int64_t change = next_change();
     m_database
-        .query("INSERT INTO tenants VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET uid = excluded.uid, "
-               "name = excluded.name, plan = excluded.plan, status = excluded.status, "
+        .query("INSERT INTO tenants VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET uid = excluded.uid, "
+               "name = excluded.name, plan = excluded.plan, auth = excluded.auth, status = excluded.status, "
                "generation = excluded.generation, created_ms = excluded.created_ms, changed = excluded.changed")
         .bind(1, record.id)
         .bind(2, record.uid)
         .bind(3, record.name)
         .bind(4, record.plan)
-        .bind(5, to_string(record.status))
-        .bind(6, record.generation)
-        .bind(7, to_ms(record.created))
-        .bind(8, change)
+        .bind(5, record.auth)
+        .bind(6, to_string(record.status))
+        .bind(7, record.generation)
+        .bind(8, to_ms(record.created))
+        .bind(9, change)
         .execute();
 }
 

@@ -18,6 +18,8 @@ class Registry {
 
     std::optional<TenantRecord> find(std::string_view id);
     std::vector<TenantRecord> list(std::string_view cursor, std::int64_t limit);
+    std::vector<TenantRecord> removing();
+    std::vector<std::string> open_tenants(std::int64_t limit);
     /// Inserts or replaces, as a change that changes_since() shows.
     void put(const TenantRecord& record);
 

@@ -10,10 +10,11 @@ namespace mt {
 // registry.db: the index for routing and authentication. `changed` is the value of counters.change at the last change.
 inline constexpr std::array<std::string_view, 1> k_registry_steps{R"sql(
 CREATE TABLE tenants(
-    id TEXT PRIMARY KEY, uid TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL,
+    id TEXT PRIMARY KEY, uid TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, auth TEXT NOT NULL,
     status TEXT NOT NULL CHECK(status IN ('active', 'suspended', 'removing', 'removed')),
     generation INTEGER NOT NULL, created_ms INTEGER NOT NULL, changed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX tenants_by_change ON tenants(changed);
+CREATE INDEX tenants_open ON tenants(id) WHERE auth = 'open' AND status IN ('active', 'suspended');
 CREATE TABLE api_keys(
     key_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, created_ms INTEGER NOT NULL,
     expires_ms INTEGER, revoked_ms INTEGER, read_only INTEGER NOT NULL) STRICT, WITHOUT ROWID;

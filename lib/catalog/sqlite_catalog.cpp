@@ -108,6 +108,19 @@ class SqliteCatalog final : public Catalog {
         });
     }
 
+    Result<std::vector<TenantRecord>> removing() override {
+        std::vector<TenantRecord> records;
+        return view(std::move(records),
+                    [](Registry& registry, std::vector<TenantRecord>& found) { found = registry.removing(); });
+    }
+
+    Result<std::vector<std::string>> open_tenants(std::int64_t limit) override {
+        std::vector<std::string> ids;
+        return view(std::move(ids), [&](Registry& registry, std::vector<std::string>& found) {
+            found = registry.open_tenants(limit);
+        });
+    }
+
     Result<TenantRecord> update_tenant(std::string_view id, const SettingChanges& changes, const SettingsCheck& check,
                                        std::string_view who) override {
         return change([&](Registry& registry) -> Result<TenantRecord> {
@@ -374,6 +387,7 @@ class SqliteCatalog final : public Catalog {
     static void set_shown(TenantRecord& record) {
         record.name = text_of(record.own, "name", record.id);
         record.plan = text_of(record.own, "plan", "basic");
+        record.auth = text_of(record.own, "auth", "key");
     }
 
     Result<TenantRecord> repair(TenantRecord record, std::int64_t generation) {

@@ -64,7 +64,7 @@ const std::array k_fields{
                 &C::budget},
     TenantField{{"features", K::list, 0, 16, k_features, nullptr, "what the tenant may use"}, &C::features},
     TenantField{{"auth", K::text, 1, 8, k_auth_kinds, nullptr, "key: an API key is needed; open: loopback only"},
-                &C::auth},
+                &C::auth, false},
     TenantField{{"key_hashes", K::list, 0, 64, {}, check_key_hash, "keys as <key id>:<SHA-256 in hex>"},
                 &C::key_hashes, false},
     TenantField{{"model", K::text, 1, 48, {}, nullptr, "model that answers"}, &C::model},

@@ -30,8 +30,8 @@ class Client {
     Client& operator=(const Client&) = delete;
     ~Client();
 
-    /// Sends one request and reads the whole reply. Errors: unavailable (cannot connect), timeout, upstream (the reply is
-    /// cut or no HTTP).
+    /// Sends one request and reads the whole reply. Errors: unavailable (cannot connect), timeout, upstream (the reply
+    /// is cut or no HTTP).
     Result<Response> send(std::string_view method, std::string_view target, const Fields& fields = {},
                           std::string_view body = {});
 

@@ -18,14 +18,14 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 
 /// One complete request. Owned by the transport, valid during handle().
 struct Request {
-    std::string method;       ///< as sent: "GET"
-    std::string target;       ///< as sent: path and query
-    std::string path;         ///< path as sent, still percent-encoded, without the query
-    std::string query;        ///< query as sent, without '?'
-    Fields fields;            ///< header fields, names as sent
+    std::string method;  ///< as sent: "GET"
+    std::string target;  ///< as sent: path and query
+    std::string path;    ///< path as sent, still percent-encoded, without the query
+    std::string query;   ///< query as sent, without '?'
+    Fields fields;       ///< header fields, names as sent
     std::string body;
-    std::string peer;         ///< address of the other end, "unix" for a unix socket
-    bool loopback = false;    ///< the connection came over loopback or a unix socket
+    std::string peer;       ///< address of the other end, "unix" for a unix socket
+    bool loopback = false;  ///< the connection came over loopback or a unix socket
 
     /// First field of that name (case-insensitive).
     [[nodiscard]] std::optional<std::string_view> field(std::string_view name) const;

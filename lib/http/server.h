@@ -28,15 +28,16 @@ struct Address {
 Result<Address> parse_address(std::string_view text);
 
 struct ServerLimits {
-    std::size_t max_head = 32 * 1024;                  ///< bytes of request line and header fields
-    std::size_t max_fields = 100;                      ///< header fields
-    std::size_t max_target = 8 * 1024;                 ///< bytes of the request target
-    std::size_t max_body = 1024 * 1024;                ///< bytes
-    std::chrono::milliseconds head_timeout{10'000};    ///< from the first byte to the end of the head
-    std::chrono::milliseconds body_timeout{30'000};    ///< from the end of the head to the end of the body
-    std::chrono::milliseconds idle_timeout{60'000};    ///< between requests of a connection
-    std::chrono::milliseconds write_timeout{30'000};   ///< a client that does not read
-    int workers = 0;                                   ///< threads that run the handler; 0: as many as usable CPUs, at least 4
+    std::size_t max_head = 32UL * 1024;               ///< bytes of request line and header fields
+    std::size_t max_fields = 100;                     ///< header fields
+    std::size_t max_target = 8UL * 1024;              ///< bytes of the request target
+    std::size_t max_body = 1024UL * 1024;             ///< bytes
+    std::chrono::milliseconds head_timeout{10'000};   ///< from the first byte to the end of the head
+    std::chrono::milliseconds body_timeout{30'000};   ///< from the end of the head to the end of the body
+    std::chrono::milliseconds idle_timeout{60'000};   ///< between requests of a connection
+    std::chrono::milliseconds write_timeout{30'000};  ///< a client that does not read
+    int workers = 0;               ///< threads that run the handler; 0: as many as usable CPUs, at least 4
+    std::size_t max_queue = 4096;  ///< complete requests that wait for a worker; past it 503
 };
 
 /// What a transport that refuses a message by itself (before any handler) asks for: a reply for this fault.
@@ -46,8 +47,8 @@ using FaultEncoder = std::function<Response(const Error&)>;
 /// process and address. start() and stop() are called by one thread; the handler runs on worker threads.
 class Server {
   public:
-    /// `handler` answers complete requests; `encode_fault` gives the body for refusals of the transport itself (400, 408,
-    /// 413, 414, 415, 417, 431, 501, 503, 505).
+    /// `handler` answers complete requests; `encode_fault` gives the body for refusals of the transport itself (400,
+    /// 408, 413, 414, 415, 417, 431, 501, 503, 505).
     Server(Handler handler, FaultEncoder encode_fault, const ServerLimits& limits, Log& log);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

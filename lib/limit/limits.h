@@ -32,6 +32,12 @@ struct LimiterState {
     std::atomic<std::int64_t>& token_tat_ns;
 };
 
+/// What a Permit remembers for the Limits that issued it.
+struct Reservation {
+    Cost cost{};               ///< what was charged at the admission
+    std::uint64_t ticket = 0;  ///< the limiter's own name of this admission
+};
+
 /// What the RateLimit fields of a reply say about the request limit.
 struct LimitStatus {
     std::int64_t burst = 0;      ///< quota: requests that may come at once
@@ -47,13 +53,14 @@ class Limits;
 class Permit {
   public:
     Permit() = default;
-    Permit(Limits& limits, Cost reserved, LimitStatus status);
+    Permit(Limits& limits, const Reservation& reservation, const LimitStatus& status);
     Permit(Permit&& other) noexcept;
     Permit& operator=(Permit&& other) noexcept;
     ~Permit();
 
     /// Replaces the reserved cost by the used one, once: less is refunded as far as it has not flowed back already,
-    /// more tokens become debt (at most one capacity). Later calls do nothing.
+    /// more tokens become debt: the bucket then refuses until it is paid, and never stands more than one capacity
+    /// below empty. More requests than reserved are not charged. Later calls do nothing.
     void settle(Cost used);
 
     /// State of the request limit right after this admission.
@@ -63,7 +70,7 @@ class Permit {
     void release();
 
     Limits* m_limits = nullptr;
-    Cost m_reserved;
+    Reservation m_reservation;
     LimitStatus m_status;
     bool m_settled = false;
 };
@@ -76,11 +83,12 @@ class Limits {
     Limits& operator=(const Limits&) = delete;
     virtual ~Limits() = default;
 
-    /// Admits or refuses. Errors: rate_limited with `reason` requests, tokens or concurrency; retry_after is exact for
-    /// the request limit and one client, and absent where waiting cannot help. unavailable when the state is away.
+    /// Admits or refuses. Errors: rate_limited with `reason` requests, tokens or concurrency (the one to wait longest
+    /// for); retry_after is exact for one client, and absent where waiting cannot help or, for concurrency, nobody
+    /// knows how long. unavailable when the state is away.
     virtual Result<Permit> admit(Cost cost, const Context& context) = 0;
 
-    /// Changes the limits of calls from now on; what was used stays used. Never fails.
+    /// Changes the limits of calls from now on; what was used stays used, up to one new capacity. Never fails.
     virtual void reconfigure(const LimitSettings& settings) = 0;
 
     /// State of the request limit now.
@@ -91,8 +99,10 @@ class Limits {
 
   protected:
     friend class Permit;
-    virtual void settle(Cost reserved, Cost used) = 0;
-    virtual void release() = 0;
+    /// Once, or never, for each reservation, and before its release.
+    virtual void settle(const Reservation& reservation, Cost used) = 0;
+    /// Once for each reservation.
+    virtual void release(const Reservation& reservation) = 0;
 };
 
 /// Limits kept in this process. `clock` and `state` must outlive the result. A stored arrival time beyond one capacity

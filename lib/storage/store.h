@@ -36,7 +36,8 @@ struct PutOptions {
 /// Keys and values of ONE tenant, in namespaces. Keys and values are any bytes; a key is 1 to 512 bytes, a namespace
 /// 1 to 128. Expired entries are never seen and are not counted. Thread-safe.
 ///
-/// Every method: unavailable when the backend is away, busy when it stayed locked, invalid for a bad key.
+/// Every method: unavailable when the backend is away, busy when it stayed locked, invalid for a bad key, page size or
+/// time to live, not_found when the tenant's file is gone.
 class Store {
   public:
     Store() = default;

@@ -1,0 +1,96 @@
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <utility>
+
+#include "agent/agent.h"
+#include "app/command.h"
+#include "app/workspace.h"
+#include "storage/store.h"
+#include "tenant/tenant.h"
+
+namespace mt::app {
+namespace {
+
+struct Flags {
+    std::string tenant;
+    Question question;
+};
+
+class Collector final : public Sink {
+  public:
+    bool on_text(std::string_view piece) override {
+        m_text += piece;
+        return true;
+    }
+    bool on_tool_call(const ToolCall& /*call*/) override { return true; }
+    [[nodiscard]] const std::string& text() const { return m_text; }
+
+  private:
+    std::string m_text;
+};
+
+Result<void> ask(const Console& console, const Flags& flags) {
+    if (!flags.question.session.empty()) {
+        if (Result<void> checked = Sessions::check_id(flags.question.session); !checked) {
+            return checked;
+        }
+    }
+    Result<std::unique_ptr<Workspace>> opened = open_workspace(console, true);
+    if (!opened) {
+        return std::move(opened).error();
+    }
+    Workspace& workspace = **opened;
+    // A first question may come before the first start of the server.
+    Result<std::vector<std::string>> seeded = seed_tenants(*workspace.catalog, workspace.config, system_user());
+    if (!seeded) {
+        return std::move(seeded).error();
+    }
+    Result<TenantRecord> record = workspace.catalog->tenant(flags.tenant);
+    if (!record || record->status != TenantStatus::active) {
+        return record ? Error{Code::forbidden, fmt::format("tenant '{}' is {}", flags.tenant,
+                                                           to_string(record->status))}
+                      : std::move(record).error();
+    }
+    const TenantConfig config = workspace.config.resolve(record->id, record->own);
+    Result<std::unique_ptr<Store>> store = open_store(
+        config.storage_type, {record->id, config.max_storage, workspace.clock, *workspace.files});
+    if (!store) {
+        return std::move(store).error();
+    }
+    const ToolBox tools = ToolBox::builtin();
+    const AgentProfile profile = agent_profile(config);
+    Agent agent(profile, make_builtin_model(profile), tools, **store, workspace.clock);
+    Collector collector;
+    Context context;
+    context.tenant = record->id;
+    Result<Answer> answer = agent.ask(flags.question, collector, context);
+    if (!answer) {
+        return std::move(answer).error();
+    }
+    if (console.json()) {
+        console.print_json({{"tenant", record->id},
+                            {"answer", collector.text()},
+                            {"tools", answer->tools_used},
+                            {"usage",
+                             {{"tokens_in", answer->usage.tokens_in},
+                              {"tokens_out", answer->usage.tokens_out},
+                              {"estimated", answer->usage.estimated}}}});
+    } else {
+        console.print(collector.text());
+    }
+    return {};
+}
+
+}  // namespace
+
+Run declare_ask(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    app.add_option("TENANT", flags->tenant, "whose agent")->required();
+    app.add_option("TEXT", flags->question.text, "the question")->required();
+    app.add_option("--session", flags->question.session, "keep the conversation under this name")->type_name("NAME");
+    return [flags](Console& console) { return ask(console, *flags); };
+}
+
+}  // namespace mt::app

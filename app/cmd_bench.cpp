@@ -1,0 +1,231 @@
+#include <fmt/core.h>
+#include <stdlib.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "app/command.h"
+#include "app/service.h"
+#include "base/units.h"
+#include "bench/load.h"
+
+namespace mt::app {
+namespace {
+
+struct Flags {
+    std::string url;
+    int connections = 10;
+    std::string duration = "10s";
+    std::string timeout = "10s";
+    std::string max_p99;
+    std::string max_error_rate;
+};
+
+struct Thresholds {
+    std::optional<std::chrono::milliseconds> max_p99;
+    std::optional<double> max_error_rate;
+};
+
+// The demo tenants in this process, in a data folder of their own that goes with it.
+class DemoServer {
+  public:
+    static Result<std::unique_ptr<DemoServer>> start(const Console& console) {
+        std::unique_ptr<DemoServer> demo(new DemoServer());
+        std::string name = (std::filesystem::temp_directory_path() / "mtagent-bench-XXXXXX").string();
+        if (mkdtemp(name.data()) == nullptr) {
+            return Error{Code::unavailable, fmt::format("cannot make a folder {}", name)};
+        }
+        demo->m_folder = name;
+        Result<Config> config = console.load("127.0.0.1:0");
+        if (!config) {
+            return std::move(config).error();
+        }
+        config->data = demo->m_folder / "data";
+        config->server.access_log = false;
+        // Without a file there is one tenant to put under load; its limits shall not be what is measured.
+        constexpr std::int64_t k_no_limit = 1'000'000'000;
+        config->tenants.push_back({"bench", {{"name", "Bench"}, {"auth", "open"}, {"rate_limit", k_no_limit}}});
+        ServiceOptions options;
+        options.log_level = LogLevel::error;
+        Result<std::unique_ptr<Service>> service = Service::open(*std::move(config), options);
+        if (!service) {
+            return std::move(service).error();
+        }
+        demo->m_service = *std::move(service);
+        Result<http::Address> address = demo->m_service->start();
+        if (!address) {
+            return std::move(address).error();
+        }
+        demo->m_url = fmt::format("http://{}/bench?q=test", address->to_string());
+        return demo;
+    }
+
+    ~DemoServer() {
+        if (m_service) {
+            const Result<void> stopped = m_service->stop();
+            static_cast<void>(stopped);  // its numbers go with the folder
+        }
+        m_service.reset();
+        std::error_code ignored;  // a temporary folder that stays is no failure of the measurement
+        std::filesystem::remove_all(m_folder, ignored);
+    }
+    DemoServer(const DemoServer&) = delete;
+    DemoServer& operator=(const DemoServer&) = delete;
+
+    [[nodiscard]] const std::string& url() const { return m_url; }
+
+  private:
+    DemoServer() = default;
+
+    std::filesystem::path m_folder;
+    std::unique_ptr<Service> m_service;
+    std::string m_url;
+};
+
+Result<LoadOptions> load_options(const Flags& flags, const std::string& url) {
+    LoadOptions options;
+    Result<http::Url> parsed = http::parse_url(url);
+    Result<std::chrono::milliseconds> duration = parse_duration(flags.duration);
+    Result<std::chrono::milliseconds> timeout = parse_duration(flags.timeout);
+    if (!parsed) {
+        return std::move(parsed).error();
+    }
+    if (!duration || duration->count() == 0 || !timeout || timeout->count() == 0) {
+        return Error{Code::invalid, "--duration and --timeout are durations above 0, such as 5s"};
+    }
+    options.url = *std::move(parsed);
+    options.duration = *duration;
+    options.timeout = *timeout;
+    options.connections = flags.connections;
+    if (const auto key = environment("MTAGENT_API_KEY")) {
+        options.fields.emplace_back("Authorization", "Bearer " + *key);
+    }
+    return options;
+}
+
+Result<Thresholds> thresholds(const Flags& flags) {
+    Thresholds limits;
+    if (!flags.max_p99.empty()) {
+        Result<std::chrono::milliseconds> p99 = parse_duration(flags.max_p99);
+        if (!p99) {
+            return Error{Code::invalid, "--max-p99: " + p99.error().message};
+        }
+        limits.max_p99 = *p99;
+    }
+    if (!flags.max_error_rate.empty()) {
+        Result<double> rate = parse_ratio(flags.max_error_rate);
+        if (!rate) {
+            return Error{Code::invalid, "--max-error-rate: " + rate.error().message};
+        }
+        limits.max_error_rate = *rate;
+    }
+    return limits;
+}
+
+double ms(std::chrono::nanoseconds duration) {
+    return static_cast<double>(duration.count()) / 1e6;
+}
+
+void show(const Console& console, const std::string& url, const LoadOptions& options, const LoadReport& report) {
+    const LatencyHistogram& latencies = report.latencies;
+    api::Json statuses = api::Json::object();
+    std::string status_text;
+    for (const auto& [status, count] : report.statuses) {
+        statuses[fmt::format("{}", status)] = count;
+        status_text += fmt::format("  {}: {}", status, count);
+    }
+    if (console.json()) {
+        return console.print_json({{"url", url},
+                                   {"connections", options.connections},
+                                   {"duration_s", report.seconds},
+                                   {"requests", report.requests},
+                                   {"rate_per_s", report.rate()},
+                                   {"latency_ms",
+                                    {{"p50", ms(latencies.percentile(0.50))},
+                                     {"p90", ms(latencies.percentile(0.90))},
+                                     {"p99", ms(latencies.percentile(0.99))},
+                                     {"max", ms(latencies.max())}}},
+                                   {"statuses", statuses},
+                                   {"transport_errors", report.transport_errors},
+                                   {"error_rate", report.error_rate()}});
+    }
+    console.print(fmt::format("{} requests in {:.1f} s over {} connections: {:.0f} per second", report.requests,
+                              report.seconds, options.connections, report.rate()));
+    console.print(fmt::format("latency ms  p50 {:.3f}  p90 {:.3f}  p99 {:.3f}  max {:.3f}",
+                              ms(latencies.percentile(0.50)), ms(latencies.percentile(0.90)),
+                              ms(latencies.percentile(0.99)), ms(latencies.max())));
+    console.print(fmt::format("status    {}  transport errors: {}", status_text, report.transport_errors));
+}
+
+Result<void> judge(const LoadReport& report, const Thresholds& limits) {
+    const std::chrono::nanoseconds p99 = report.latencies.percentile(0.99);
+    if (limits.max_p99 && p99 > *limits.max_p99) {
+        return Error{Code::threshold_broken, fmt::format("p99 is {:.3f} ms, more than {}", ms(p99),
+                                                         format_duration(*limits.max_p99))};
+    }
+    if (limits.max_error_rate && report.error_rate() > *limits.max_error_rate) {
+        return Error{Code::threshold_broken, fmt::format("the error rate is {:.4f}, more than {}", report.error_rate(),
+                                                         *limits.max_error_rate)};
+    }
+    if (report.requests == 0) {
+        return Error{Code::failed, "not one reply was complete"};
+    }
+    return {};
+}
+
+Result<void> bench(const Console& console, const Flags& flags) {
+    Result<Thresholds> limits = thresholds(flags);
+    if (!limits) {
+        return std::move(limits).error();
+    }
+    std::unique_ptr<DemoServer> demo;
+    std::string url = flags.url;
+    if (url.empty()) {
+        Result<std::unique_ptr<DemoServer>> started = DemoServer::start(console);
+        if (!started) {
+            return std::move(started).error();
+        }
+        demo = *std::move(started);
+        url = demo->url();
+    }
+    Result<LoadOptions> options = load_options(flags, url);
+    if (!options) {
+        return std::move(options).error();
+    }
+    const auto progress = [&](double seconds, std::int64_t requests) {
+        if (console.animated()) {
+            std::fputs(fmt::format("\r{:5.1f} s  {} requests ", seconds, requests).c_str(), stderr);
+        }
+    };
+    const SystemClock clock;
+    Result<LoadReport> report = run_load(*options, clock, progress, {});
+    if (console.animated()) {
+        std::fputs("\r\x1b[K", stderr);
+    }
+    if (!report) {
+        return std::move(report).error();
+    }
+    show(console, url, *options, *report);
+    return judge(*report, *limits);
+}
+
+}  // namespace
+
+Run declare_bench(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    app.add_option("URL", flags->url, "what to ask for; default: a server in this process. MTAGENT_API_KEY is sent");
+    app.add_option("--connections,-c", flags->connections, "at the same time, default 10")
+        ->type_name("N")
+        ->check(CLI::Range(1, 4096));
+    app.add_option("--duration,-d", flags->duration, "default 10s")->type_name("DURATION");
+    app.add_option("--timeout", flags->timeout, "of one request, default 10s")->type_name("DURATION");
+    app.add_option("--max-p99", flags->max_p99, "end with 5 when p99 is above")->type_name("DURATION");
+    app.add_option("--max-error-rate", flags->max_error_rate, "end with 5 when more requests fail, such as 0.1%")
+        ->type_name("SHARE");
+    return [flags](Console& console) { return bench(console, *flags); };
+}
+
+}  // namespace mt::app

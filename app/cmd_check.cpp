@@ -1,0 +1,143 @@
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <utility>
+
+#include "app/command.h"
+#include "app/workspace.h"
+#include "base/text.h"
+#include "stats/ledger.h"
+
+namespace mt::app {
+namespace {
+
+constexpr std::int64_t k_page = 1000;
+constexpr SchemaPart k_no_part{"", {}};
+
+struct Findings {
+    std::vector<std::string> faults;
+    std::vector<std::string> warnings;
+    std::int64_t tenants = 0;
+};
+
+// Everything that must hold for one tenant. A fault of one does not hide those of the others.
+void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findings) {
+    ++findings.tenants;
+    const auto fault = [&](const std::string& message) {
+        findings.faults.push_back(fmt::format("tenant '{}': {}", row.id, message));
+    };
+    Result<TenantRecord> record = workspace.catalog->tenant(row.id);
+    if (!record) {
+        return fault(record.error().message);
+    }
+    if (Result<void> valid = workspace.config.check(row.id, record->own); !valid) {
+        fault(valid.error().message);
+    }
+    Result<void> intact = workspace.files->read(row.id, k_no_part, [&](Database& database) -> Result<void> {
+        Result<std::string> verdict = database.integrity();
+        if (!verdict) {
+            return std::move(verdict).error();
+        }
+        return *verdict == "ok" ? Result<void>{} : Result<void>{Error{Code::failed, "its file is damaged: " + *verdict}};
+    });
+    if (!intact) {
+        return fault(intact.error().message);
+    }
+    Result<std::vector<std::string>> books =
+        verify_ledger(*workspace.files, workspace.slots.get(), row.id, record->uid);
+    if (!books) {
+        return fault(books.error().message);
+    }
+    findings.faults.insert(findings.faults.end(), books->begin(), books->end());
+}
+
+Result<void> check_folder(Workspace& workspace, Findings& findings) {
+    Result<std::string> registry = workspace.catalog->integrity();
+    if (!registry || *registry != "ok") {
+        findings.faults.push_back("registry.db is damaged: " + (registry ? *registry : registry.error().message));
+    }
+    std::string cursor;
+    for (;;) {
+        Result<std::vector<TenantRecord>> page = workspace.catalog->tenants(cursor, k_page);
+        if (!page) {
+            return std::move(page).error();
+        }
+        for (const TenantRecord& row : *page) {
+            if (row.status == TenantStatus::removing) {
+                findings.warnings.push_back(fmt::format("tenant '{}' is still being removed", row.id));
+            } else {
+                check_tenant(workspace, row, findings);
+            }
+        }
+        if (page->size() < static_cast<std::size_t>(k_page)) {
+            return {};
+        }
+        cursor = page->back().id;
+    }
+}
+
+void check_drift(Workspace& workspace, Findings& findings) {
+    for (const TenantSpec& spec : workspace.config.tenants) {
+        Result<TenantRecord> present = workspace.catalog->tenant(spec.id);
+        if (!present) {
+            continue;  // not created yet, or removed: the next start or apply tells
+        }
+        std::vector<std::string> fields;
+        for (const auto& [field, value] : drift(present->own, spec.own)) {
+            fields.push_back(field);
+        }
+        if (!fields.empty()) {
+            findings.warnings.push_back(fmt::format("tenant '{}' differs from {} in {}", spec.id,
+                                                    workspace.config.file.string(), join(fields, ", ")));
+        }
+    }
+}
+
+void show(const Console& console, const Config& config, const Findings& findings) {
+    const std::string file = config.file.empty() ? "(none)" : config.file.string();
+    if (console.json()) {
+        return console.print_json({{"config", file},
+                                   {"data", config.data.string()},
+                                   {"tenants", findings.tenants},
+                                   {"faults", findings.faults},
+                                   {"warnings", findings.warnings}});
+    }
+    for (const std::string& warning : findings.warnings) {
+        console.print("warning: " + warning);
+    }
+    for (const std::string& fault : findings.faults) {
+        console.print("fault: " + fault);
+    }
+    console.print(fmt::format("{}: {} tenants in {}, {} faults, {} warnings", file, findings.tenants,
+                              config.data.string(), findings.faults.size(), findings.warnings.size()));
+}
+
+Result<void> check(const Console& console) {
+    Result<Config> config = console.load();
+    if (!config) {
+        return std::move(config).error();
+    }
+    Findings findings;
+    Result<std::unique_ptr<Workspace>> workspace = open_workspace(console, false);
+    if (workspace) {
+        if (Result<void> checked = check_folder(**workspace, findings); !checked) {
+            return checked;
+        }
+        check_drift(**workspace, findings);
+    } else if (workspace.error().code != Code::not_found) {
+        return std::move(workspace).error();
+    }
+    show(console, *config, findings);
+    return findings.faults.empty()
+               ? Result<void>{}
+               : Result<void>{Error{Code::failed, fmt::format("{} faults were found", findings.faults.size())}};
+}
+
+}  // namespace
+
+Run declare_check(CLI::App& /*app*/) {
+    return [](Console& console) { return check(console); };
+}
+
+}  // namespace mt::app

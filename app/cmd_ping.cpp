@@ -1,0 +1,95 @@
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "app/command.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "http/client.h"
+#include "sqlite/data_folder.h"
+
+namespace mt::app {
+namespace {
+
+struct Flags {
+    std::string url;
+    std::string wait = "0s";
+};
+
+constexpr std::chrono::seconds k_timeout{5};
+constexpr std::chrono::milliseconds k_poll{50};
+
+// The server on the data folder says where it listens; otherwise where it would.
+Result<std::string> default_url(const Console& console) {
+    Result<Config> config = console.load();
+    if (!config) {
+        return std::move(config).error();
+    }
+    constexpr std::string_view k_scheme = "http://";
+    if (const Result<DataFolder> folder = DataFolder::open(config->data, false)) {
+        const std::string holder = folder->holder().value_or("");
+        const std::size_t url = holder.find(k_scheme);
+        if (url != std::string::npos) {
+            return holder.substr(url);
+        }
+    }
+    return std::string(k_scheme) + config->server.listen;
+}
+
+Result<void> ping_once(const http::Url& url) {
+    Result<http::Response> reply = http::Client(url, k_timeout).send("GET", "/readyz");
+    if (!reply) {
+        return Error{Code::unavailable, std::move(reply).error().message};
+    }
+    if (reply->status != 200) {
+        return Error{Code::unavailable, fmt::format("the server is not ready: {} {}", reply->status,
+                                                    trim(reply->body))};
+    }
+    return {};
+}
+
+Result<void> ping(const Console& console, const Flags& flags) {
+    Result<std::chrono::milliseconds> wait = parse_duration(flags.wait);
+    if (!wait) {
+        return Error{Code::invalid, "--wait: " + wait.error().message};
+    }
+    const SystemClock clock;
+    const std::int64_t deadline = clock.boot_ns() + std::chrono::nanoseconds(*wait).count();
+    for (;;) {
+        Result<std::string> text = flags.url.empty() ? default_url(console) : Result<std::string>(flags.url);
+        if (!text) {
+            return std::move(text).error();
+        }
+        Result<http::Url> url = http::parse_url(*text);
+        if (!url) {
+            return std::move(url).error();
+        }
+        const std::int64_t started = clock.boot_ns();
+        Result<void> ready = ping_once(*url);
+        if (ready) {
+            const double ms = static_cast<double>(clock.boot_ns() - started) / 1e6;
+            console.json() ? console.print_json({{"url", *text}, {"ready", true}, {"latency_ms", ms}})
+                           : console.print(fmt::format("{} is ready ({:.1f} ms)", *text, ms));
+            return {};
+        }
+        if (clock.boot_ns() >= deadline) {
+            return ready;
+        }
+        std::this_thread::sleep_for(k_poll);  // another process starts; asking again is the only way to know
+    }
+}
+
+}  // namespace
+
+Run declare_ping(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    app.add_option("URL", flags->url, "server; default: the one on the data folder");
+    app.add_option("--wait", flags->wait, "how long to try, such as 5s")->type_name("DURATION");
+    return [flags](Console& console) { return ping(console, *flags); };
+}
+
+}  // namespace mt::app

@@ -1,0 +1,199 @@
+#include "app/commands.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/command.h"
+#include "base/text.h"
+
+namespace mt::app {
+namespace {
+
+struct CommandRow {
+    std::string_view group;  // "" or the word before the name
+    std::string_view name;
+    std::string_view help;
+    std::string_view examples;  // two
+    Declare declare;
+};
+
+// All commands of the program.
+constexpr std::array k_commands{
+    CommandRow{"", "serve", "Serve all tenants over HTTP.",
+               "  mtagent serve\n  mtagent serve --listen 127.0.0.1:0 --port-file port.txt", declare_serve},
+    CommandRow{"tenant", "add", "Register a tenant and print its first API key, once.",
+               "  mtagent tenant add acme --plan professional --name \"Acme Inc\"\n"
+               "  mtagent tenant add acme --if-missing --rate-limit 50 --json",
+               declare_tenant_add},
+    CommandRow{"tenant", "list", "List all tenants.", "  mtagent tenant list\n  mtagent tenant list --json",
+               declare_tenant_list},
+    CommandRow{"tenant", "config", "Show or change a tenant's settings.",
+               "  mtagent tenant config acme\n  mtagent tenant config acme rate_limit=200 --unset burst",
+               declare_tenant_config},
+    CommandRow{"tenant", "suspend", "Refuse all calls of a tenant; its data stays.",
+               "  mtagent tenant suspend acme\n  mtagent tenant suspend acme --json", declare_tenant_suspend},
+    CommandRow{"tenant", "resume", "Serve a suspended tenant again.",
+               "  mtagent tenant resume acme\n  mtagent tenant resume acme --json", declare_tenant_resume},
+    CommandRow{"tenant", "remove", "Erase a tenant with its keys, data and numbers.",
+               "  mtagent tenant remove acme --confirm acme\n  mtagent tenant remove acme --confirm acme --json",
+               declare_tenant_remove},
+    CommandRow{"tenant", "apply", "Bring the tenants in line with tenants.toml.",
+               "  mtagent tenant apply --dry-run\n  mtagent tenant apply tenants.toml --prune --confirm",
+               declare_tenant_apply},
+    CommandRow{"tenant", "history", "Show who changed what of a tenant, newest first.",
+               "  mtagent tenant history acme\n  mtagent tenant history acme --json", declare_tenant_history},
+    CommandRow{"key", "create", "Make an API key for a tenant or an operator and print it, once.",
+               "  mtagent key create acme --name laptop --expires 90d\n"
+               "  mtagent key create --operator ci --read-only",
+               declare_key_create},
+    CommandRow{"key", "list", "List the API keys of a tenant, or of the operators.",
+               "  mtagent key list acme\n  mtagent key list --json", declare_key_list},
+    CommandRow{"key", "revoke", "End an API key at once.",
+               "  mtagent key revoke k2x7abcdefgh\n  mtagent key revoke k2x7abcdefgh --json", declare_key_revoke},
+    CommandRow{"key", "rotate", "Replace an API key; the old one ends after a time of grace.",
+               "  mtagent key rotate k2x7abcdefgh\n  mtagent key rotate k2x7abcdefgh --grace 24h", declare_key_rotate},
+    CommandRow{"", "ask", "Ask a tenant's agent one question, in process; neither limited nor counted.",
+               "  mtagent ask tenant-basic \"Hello\"\n  mtagent ask tenant-pro \"analyze 3, 5, 8\" --session demo",
+               declare_ask},
+    CommandRow{"", "stats", "Show the numbers of all tenants or of some.",
+               "  mtagent stats\n  mtagent stats tenant-pro --since 24h --json", declare_stats},
+    CommandRow{"", "bench", "Measure a server under load; without a URL, one in this process.",
+               "  mtagent bench http://127.0.0.1:8080/tenant-pro?q=test --connections 10 --duration 5s\n"
+               "  mtagent bench --duration 2s --max-p99 50ms --max-error-rate 0.1%",
+               declare_bench},
+    CommandRow{"", "ping", "Tell whether a server is ready.", "  mtagent ping\n  mtagent ping http://127.0.0.1:8080 --wait 5s",
+               declare_ping},
+    CommandRow{"", "check", "Check tenants.toml and the data folder.", "  mtagent check\n  mtagent check --json",
+               declare_check},
+};
+
+constexpr std::pair<std::string_view, std::string_view> k_groups[] = {
+    {"tenant", "Register, configure and remove tenants."}, {"key", "Make and revoke API keys."}};
+
+class Program {
+  public:
+    Program() : m_app("One agent for every customer, from one binary.", "mtagent") {
+        m_app.set_version_flag("--version", "mtagent " MTAGENT_VERSION);
+        m_app.footer("Examples:\n  mtagent serve\n  curl \"http://localhost:8080/tenant-basic?q=Hello\"\n\n"
+                     "Every command: mtagent COMMAND --help, or man mtagent.");
+        m_app.add_option("--config", m_globals.config, "tenants.toml to use")->type_name("FILE");
+        m_app.add_option("--data", m_globals.data, "data folder")->type_name("FOLDER");
+        m_app.add_flag("--json", m_globals.json, "print JSON");
+        m_app.add_flag("--quiet,-q", m_globals.quiet, "no messages but errors");
+        m_app.add_flag("--no-color", m_globals.no_color, "neither colour nor animation");
+        m_app.allow_extras();
+        m_app.require_subcommand(0, 1);  // so that an argument may have the name of a command
+        for (const auto& [name, help] : k_groups) {
+            CLI::App& group = *m_app.add_subcommand(std::string(name), std::string(help));
+            prepare(group);
+            group.require_subcommand(0, 1);
+        }
+        for (const CommandRow& row : k_commands) {
+            CLI::App& parent = row.group.empty() ? m_app : *m_app.get_subcommand(std::string(row.group));
+            CLI::App& command = *parent.add_subcommand(
+                std::string(row.name), fmt::format("{}\n\nExamples:\n{}\n", row.help, row.examples));
+            prepare(command);
+            m_runs.emplace_back(&command, row.declare(command));
+        }
+    }
+
+    int run(int argc, char** argv) {
+        const bool json = std::any_of(argv, argv + argc, [](std::string_view word) { return word == "--json"; });
+        try {
+            m_app.parse(argc, argv);
+        } catch (const CLI::Success& help) {
+            return m_app.exit(help);
+        } catch (const CLI::ParseError& fault) {
+            const std::optional<Error> unknown = unknown_word();
+            return report(unknown ? *unknown : Error{Code::invalid, fault.what()}, json);
+        }
+        if (const std::optional<Error> unknown = unknown_word()) {
+            return report(*unknown, json);
+        }
+        for (const auto& [command, work] : m_runs) {
+            if (command->parsed()) {
+                return perform(work);
+            }
+        }
+        return report({Code::invalid, "a command is needed: see mtagent --help"}, json);
+    }
+
+  private:
+    static void prepare(CLI::App& app) {
+        app.fallthrough();
+        app.allow_extras();
+    }
+
+    int perform(const Run& work) {
+        Console console(m_globals);
+        try {
+            const Result<void> outcome = work(console);
+            return outcome ? 0 : report(outcome.error(), m_globals.json);
+        } catch (const std::exception& fault) {
+            return report({Code::internal, fmt::format("a bug in mtagent: {}", fault.what())}, m_globals.json);
+        }
+    }
+
+    // What was typed and means nothing, with the nearest word that would.
+    std::optional<Error> unknown_word() {
+        const CLI::App* app = &m_app;
+        std::vector<std::string> rest = app->remaining();
+        while (!app->get_subcommands().empty()) {
+            app = app->get_subcommands().front();
+            const std::vector<std::string> more = app->remaining();
+            rest.insert(rest.end(), more.begin(), more.end());
+        }
+        const bool group = app->get_subcommands([](const CLI::App*) { return true; }).empty();
+        if (rest.empty()) {
+            return group ? std::nullopt
+                         : std::optional(Error{Code::invalid, fmt::format("a command is needed after '{}': see {} "
+                                                                          "--help",
+                                                                          app->get_name(), app->get_name())});
+        }
+        const bool option = rest.front().starts_with('-');
+        const std::vector<std::string> names = option ? options_of(*app) : commands_of(*app);
+        const std::vector<std::string_view> candidates(names.begin(), names.end());
+        const std::string word = rest.front().substr(0, option ? rest.front().find('=') : std::string::npos);
+        const std::string_view kind = option ? "option" : group ? "argument" : "command";
+        return Error{Code::invalid, fmt::format("unknown {} {}{}", kind, quote(word), suggestion(word, candidates))};
+    }
+
+    std::vector<std::string> options_of(const CLI::App& app) const {
+        std::vector<std::string> names;
+        for (const CLI::App* from : {&app, &m_app}) {
+            for (const CLI::Option* option : from->get_options()) {
+                for (const std::string& name : option->get_lnames()) {
+                    names.push_back("--" + name);
+                }
+            }
+        }
+        return names;
+    }
+
+    static std::vector<std::string> commands_of(const CLI::App& app) {
+        std::vector<std::string> names;
+        for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+            names.push_back(command->get_name());
+        }
+        return names;
+    }
+
+    Globals m_globals;
+    CLI::App m_app;
+    std::vector<std::pair<CLI::App*, Run>> m_runs;
+};
+
+}  // namespace
+
+int run(int argc, char** argv) {
+    return Program().run(argc, argv);
+}
+
+}  // namespace mt::app

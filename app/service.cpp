@@ -1,0 +1,178 @@
+#include "app/service.h"
+
+#include <fmt/core.h>
+
+#include <unistd.h>
+
+#include <optional>
+#include <utility>
+
+#include "app/workspace.h"
+#include "base/text.h"
+#include "stats/slot_file.h"
+#include "tenant/factory.h"
+#include "tenant/manager.h"
+#include "tenant/stats_reader.h"
+
+namespace mt::app {
+namespace {
+
+constexpr std::size_t k_open_files = 128;
+
+http::ServerLimits server_limits(const ServerConfig& server) {
+    http::ServerLimits limits;
+    limits.max_head = static_cast<std::size_t>(server.max_head);
+    limits.max_body = static_cast<std::size_t>(server.max_body);
+    limits.head_timeout = std::chrono::milliseconds{server.head_timeout_ms};
+    limits.body_timeout = std::chrono::milliseconds{server.body_timeout_ms};
+    limits.idle_timeout = std::chrono::milliseconds{server.idle_timeout_ms};
+    limits.workers = static_cast<int>(server.workers);
+    return limits;
+}
+
+}  // namespace
+
+struct Service::State {
+    State(Config the_config, DataFolder data_folder, FolderLock folder_lock, const ServiceOptions& the_options)
+        : config(std::move(the_config)),
+          options(the_options),
+          log(the_options.log_level),
+          folder(std::move(data_folder)),
+          lock(std::move(folder_lock)),
+          files(folder.tenants(), {k_open_files, true}),
+          tools(ToolBox::builtin()) {}
+
+    // Wires what needs files that could not be opened in the constructor.
+    void wire() {
+        ledger.emplace(*slots, files, clock, log);
+        factory.emplace(*ledger, files, tools, clock);
+        tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
+        stats.emplace(*catalog, files, slots.get(), &*tenants);
+        pipeline.emplace(*tenants, clock, log);
+        pipeline->access_log = config.server.access_log;
+        services.emplace(*pipeline, *catalog, *tenants, files, *stats, *ledger, clock, log);
+        services->version = MTAGENT_VERSION;
+        services->request_timeout_ms = config.server.request_timeout_ms;
+        services->started_ns = clock.boot_ns();
+        api.emplace(*services);
+        server.emplace([this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
+                       [this](const Error& error) { return api->fault(error); }, server_limits(config.server), log);
+        services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
+    }
+
+    Config config;
+    ServiceOptions options;
+    SystemClock clock;
+    Log log;
+    DataFolder folder;
+    FolderLock lock;
+    TenantFiles files;
+    ToolBox tools;
+    std::unique_ptr<SlotFile> slots;
+    std::unique_ptr<Catalog> catalog;
+    std::optional<Ledger> ledger;
+    std::optional<TenantFactory> factory;
+    std::optional<TenantManager> tenants;
+    std::optional<StatsReader> stats;
+    std::optional<PipelineServices> pipeline;
+    std::optional<api::Services> services;
+    std::optional<api::Api> api;
+    std::optional<http::Server> server;
+};
+
+Service::Service(std::unique_ptr<State> state) : m_state(std::move(state)) {}
+
+Service::~Service() = default;
+
+Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptions& options) {
+    Result<DataFolder> folder = DataFolder::open(config.data, true);
+    if (!folder) {
+        return std::move(folder).error();
+    }
+    Result<FolderLock> lock = folder->lock();
+    if (!lock) {
+        return std::move(lock).error();
+    }
+    auto state = std::make_unique<State>(std::move(config), *std::move(folder), *std::move(lock), options);
+    Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(state->folder.slots(), state->clock);
+    if (!slots) {
+        return std::move(slots).error();
+    }
+    state->slots = *std::move(slots);
+    Result<std::unique_ptr<Catalog>> catalog =
+        open_sqlite_catalog(state->folder, state->files, state->clock, true);
+    if (!catalog) {
+        return std::move(catalog).error();
+    }
+    state->catalog = *std::move(catalog);
+    Result<std::vector<std::string>> seeded = seed_tenants(*state->catalog, state->config, system_user());
+    if (!seeded) {
+        return std::move(seeded).error();
+    }
+    for (const std::string& line : *seeded) {
+        state->log.info(line);
+    }
+    state->wire();
+    Result<std::string> token = state->folder.operator_token();
+    if (!token) {
+        return std::move(token).error();
+    }
+    state->services->operator_token = environment("MTAGENT_OPERATOR_TOKEN").value_or(*token);
+    return std::unique_ptr<Service>(new Service(std::move(state)));
+}
+
+Result<http::Address> Service::start() {
+    State& state = *m_state;
+    Result<http::Address> address = http::parse_address(state.config.server.listen);
+    if (!address) {
+        return std::move(address).error();
+    }
+    Result<std::vector<std::string>> open = state.catalog->open_tenants(10);
+    if (!open) {
+        return std::move(open).error();
+    }
+    state.services->loopback = address->is_loopback();
+    state.pipeline->open_allowed = address->is_loopback() || state.options.allow_open;
+    if (!state.pipeline->open_allowed && !open->empty()) {
+        return Error{Code::config, fmt::format("{} can be reached by others, and these tenants need no key: {}. Give "
+                                               "them auth=key, listen on 127.0.0.1, or say --allow-open",
+                                               address->to_string(), join(*open, ", "))};
+    }
+    if (Result<void> started = state.tenants->start(); !started) {
+        return std::move(started).error();
+    }
+    state.ledger->start();
+    Result<http::Address> bound = state.server->start(*address);
+    if (bound) {
+        Result<void> described =
+            state.lock.describe(fmt::format("pid {}, http://{}", getpid(), bound->to_string()));
+        if (!described) {
+            return std::move(described).error();
+        }
+    }
+    return bound;
+}
+
+Result<void> Service::stop() {
+    State& state = *m_state;
+    state.services->draining = true;
+    state.server->stop(std::chrono::milliseconds{state.config.server.drain_timeout_ms});
+    state.tenants->stop();
+    return state.ledger->stop();
+}
+
+Result<void> Service::reconfigure(Config config) {
+    State& state = *m_state;
+    const Result<LogLevel> level = parse_log_level(config.server.log_level);
+    if (level) {
+        state.log.set_level(*level);
+    }
+    state.pipeline->access_log = config.server.access_log;
+    return state.tenants->reconfigure(std::make_shared<const Config>(std::move(config)));
+}
+
+Log& Service::log() {
+    return m_state->log;
+}
+
+}  // namespace mt::app

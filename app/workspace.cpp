@@ -1,0 +1,97 @@
+#include "app/workspace.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "base/text.h"
+
+namespace mt::app {
+
+SettingsCheck Workspace::check_for(const std::string& id) const {
+    return [this, id](const Settings& own) { return config.check(id, own); };
+}
+
+Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool create) {
+    Result<Config> config = console.load();
+    if (!config) {
+        return std::move(config).error();
+    }
+    Result<DataFolder> folder = DataFolder::open(config->data, create);
+    if (!folder) {
+        return std::move(folder).error();
+    }
+    auto workspace = std::make_unique<Workspace>(*std::move(folder));
+    workspace->config = *std::move(config);
+    workspace->served = workspace->folder.holder().has_value();
+    workspace->files =
+        std::make_unique<TenantFiles>(workspace->folder.tenants(), TenantFiles::Options{128, !workspace->served});
+    Result<std::unique_ptr<Catalog>> catalog =
+        open_sqlite_catalog(workspace->folder, *workspace->files, workspace->clock, !workspace->served);
+    if (!catalog) {
+        return std::move(catalog).error();
+    }
+    workspace->catalog = *std::move(catalog);
+    Result<std::unique_ptr<SlotFile>> slots = SlotFile::open_read_only(workspace->folder.slots());
+    if (slots) {
+        workspace->slots = *std::move(slots);
+    } else if (slots.error().code != Code::not_found) {
+        return std::move(slots).error();
+    }
+    return workspace;
+}
+
+SettingChanges drift(const Settings& present, const Settings& wanted) {
+    SettingChanges changes;
+    for (const auto& [field, value] : wanted) {
+        const auto found = present.find(field);
+        if (found == present.end() || found->second != value) {
+            changes.emplace(field, value);
+        }
+    }
+    for (const auto& [field, value] : present) {
+        if (wanted.find(field) == wanted.end()) {
+            changes.emplace(field, std::nullopt);
+        }
+    }
+    return changes;
+}
+
+Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& config, std::string_view who) {
+    std::vector<std::string> lines;
+    for (const TenantSpec& spec : config.tenants) {
+        Result<TenantRecord> row = catalog.row(spec.id);
+        if (!row && row.error().code == Code::not_found) {
+            const auto check = [&](const Settings& own) { return config.check(spec.id, own); };
+            Result<TenantRecord> made = catalog.create_tenant(spec.id, spec.own, check, who);
+            if (!made && made.error().code != Code::already_exists) {
+                return std::move(made).error();
+            }
+            lines.push_back(fmt::format("tenant '{}' is created from {}", spec.id, config.file.string()));
+            continue;
+        }
+        if (!row) {
+            return std::move(row).error();
+        }
+        if (row->status == TenantStatus::removing || row->status == TenantStatus::removed) {
+            lines.push_back(fmt::format("tenant '{}' was removed and is not created again: use `mtagent tenant apply`",
+                                        spec.id));
+            continue;
+        }
+        Result<TenantRecord> present = catalog.tenant(spec.id);
+        if (!present) {
+            return std::move(present).error();
+        }
+        std::vector<std::string> fields;
+        for (const auto& [field, value] : drift(present->own, spec.own)) {
+            fields.push_back(field);
+        }
+        if (!fields.empty()) {
+            lines.push_back(fmt::format("tenant '{}' differs from {} in {}: see `mtagent tenant apply --dry-run`",
+                                        spec.id, config.file.string(), join(fields, ", ")));
+        }
+    }
+    return lines;
+}
+
+}  // namespace mt::app

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "app/console.h"
+#include "base/clock.h"
+#include "catalog/catalog.h"
+#include "config/config.h"
+#include "sqlite/data_folder.h"
+#include "sqlite/tenant_files.h"
+#include "stats/slot_file.h"
+
+namespace mt::app {
+
+/// What a command works on: configuration and data folder, with or without a server on the same folder. Members are in
+/// the order in which they need each other.
+struct Workspace {
+    explicit Workspace(DataFolder data_folder) : folder(std::move(data_folder)) {}
+
+    SystemClock clock;
+    Config config;
+    DataFolder folder;
+    bool served = false;                ///< somebody holds the folder's lock
+    std::unique_ptr<TenantFiles> files;
+    std::unique_ptr<Catalog> catalog;
+    std::unique_ptr<SlotFile> slots;    ///< read-only; null when no server has ever run here
+
+    /// Tells whether settings would be valid for a tenant.
+    [[nodiscard]] SettingsCheck check_for(const std::string& id) const;
+};
+
+/// Opens the folder that flags, environment and file name. `create`: make it when it is missing. Errors: config,
+/// not_found, unavailable, version_mismatch.
+Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool create);
+
+/// Creates the tenants of the file that the catalog does not know, and tells of those that differ. A removed tenant is
+/// not brought back. Returns one line per tenant made, skipped or different.
+Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& config, std::string_view who);
+
+/// What would bring a tenant's own settings in line with the file.
+SettingChanges drift(const Settings& present, const Settings& wanted);
+
+}  // namespace mt::app

@@ -1,0 +1,40 @@
+#include "agent/tool.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "agent/arguments.h"
+#include "agent/builtin_tools.h"
+
+namespace mt {
+
+ToolBox ToolBox::builtin() {
+    std::vector<std::unique_ptr<Tool>> tools;
+    tools.push_back(make_calculator_tool());
+    tools.push_back(make_current_time_tool());
+    tools.push_back(make_remember_tool());
+    tools.push_back(make_recall_tool());
+    tools.push_back(make_analyze_tool());
+    return ToolBox(std::move(tools));
+}
+
+ToolBox::ToolBox(std::vector<std::unique_ptr<Tool>> tools) : m_tools(std::move(tools)) {}
+
+Tool* ToolBox::find(std::string_view name) const {
+    const auto found =
+        std::find_if(m_tools.begin(), m_tools.end(), [name](const auto& tool) { return tool->spec().name == name; });
+    return found == m_tools.end() ? nullptr : found->get();
+}
+
+Result<void> ToolBox::check_arguments(const Tool& tool, const std::string& arguments) {
+    return check_schema(tool.spec().parameters, arguments);
+}
+
+std::span<const std::string_view> builtin_tool_names() {
+    static constexpr std::array<std::string_view, 5> k_names{"calculator", "current_time", "remember", "recall",
+                                                             "analyze"};
+    return k_names;
+}
+
+}  // namespace mt

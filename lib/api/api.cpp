@@ -1,0 +1,116 @@
+#include "api/api.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+
+#include "api/exchange.h"
+#include "base/text.h"
+#include "base/units.h"
+
+namespace mt::api {
+namespace {
+
+using Endpoint = Result<http::Response> (*)(Exchange&);
+
+struct Row {
+    Surface surface;
+    Endpoint endpoint;
+};
+
+constexpr std::array k_endpoints{
+    Row{Surface::ask, ask},
+    Row{Surface::tenant_stats, tenant_stats},
+    Row{Surface::sessions, sessions},
+    Row{Surface::session, session},
+    Row{Surface::stats, stats},
+    Row{Surface::metrics, metrics},
+    Row{Surface::health, health},
+    Row{Surface::live, health},
+    Row{Surface::ready, ready},
+    Row{Surface::admin_tenants, admin_tenants},
+    Row{Surface::admin_tenant, admin_tenant},
+    Row{Surface::admin_keys, admin_keys},
+    Row{Surface::admin_key, admin_key},
+};
+
+http::Response answer(Exchange& exchange) {
+    const auto& methods = exchange.route.methods;
+    const auto row = std::find_if(k_endpoints.begin(), k_endpoints.end(),
+                                  [&](const Row& r) { return r.surface == exchange.route.surface; });
+    std::optional<Error> fault;
+    if (row == k_endpoints.end()) {
+        fault = Error{Code::not_found, fmt::format("nothing is served at {}", quote(exchange.request.path))};
+    } else if (std::find(methods.begin(), methods.end(), exchange.request.method) == methods.end()) {
+        exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+        return method_reply(methods, exchange.request_id);
+    }
+    if (!fault) {
+        Result<http::Response> reply = row->endpoint(exchange);
+        if (reply) {
+            return *std::move(reply);
+        }
+        fault = std::move(reply).error();
+    }
+    if (describe(fault->code).http_status == 500) {
+        exchange.services.log.error(fmt::format("{} {}: {} (request {})", exchange.request.method,
+                                                exchange.route.name, fault->message, exchange.request_id));
+    }
+    exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+    return problem_reply(*fault, exchange.request_id);
+}
+
+}  // namespace
+
+void Api::handle(const http::Request& request, http::Responder& responder) {
+    const Route route = parse_route(request.path);
+    Exchange exchange{request, responder, route, m_services, random_hex(16)};
+    http::Response reply;
+    try {
+        reply = answer(exchange);
+    } catch (const std::exception& fault) {  // a bug, or no memory: this request fails, the service goes on
+        m_services.log.error(fmt::format("{} {}: exception: {}", request.method, route.name, fault.what()));
+        reply = problem_reply({Code::internal, fault.what()}, exchange.request_id);
+    }
+    reply.fields.emplace_back("X-Request-Id", exchange.request_id);
+    reply.fields.emplace_back("X-Content-Type-Options", "nosniff");
+    responder.send(std::move(reply));
+}
+
+http::Response Api::fault(const Error& error) {
+    m_services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+    const std::string request_id = random_hex(16);
+    http::Response reply = problem_reply(error, request_id);
+    reply.fields.emplace_back("X-Request-Id", request_id);
+    return reply;
+}
+
+Result<Json> json_body(const http::Request& request) {
+    const std::string type = to_lower(request.field("Content-Type").value_or(""));
+    if (trim(type.substr(0, type.find(';'))) != "application/json") {
+        return Error{Code::unsupported_media, "the body is to be JSON: Content-Type: application/json"};
+    }
+    Json body = Json::parse(request.body, nullptr, false);
+    if (!body.is_object()) {
+        return Error{Code::invalid, body.is_discarded() ? "the body is no valid JSON" : "the body is no JSON object"};
+    }
+    return body;
+}
+
+Result<std::int64_t> number_parameter(const http::Request& request, std::string_view name, std::int64_t otherwise,
+                                      std::int64_t most) {
+    Result<std::string> text = request.parameter(name);
+    if (!text) {
+        return text.error().code == Code::not_found ? Result<std::int64_t>(otherwise)
+                                                    : Result<std::int64_t>(std::move(text).error());
+    }
+    Result<std::int64_t> number = parse_integer(*text);
+    if (!number || *number < 1 || *number > most) {
+        return Error{Code::invalid, fmt::format("{}: {} is no number from 1 to {}", name, quote(*text), most)};
+    }
+    return number;
+}
+
+}  // namespace mt::api

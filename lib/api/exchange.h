@@ -1,0 +1,58 @@
+#pragma once
+
+#include <string>
+
+#include "api/api.h"
+#include "api/reply.h"
+#include "api/route.h"
+#include "http/message.h"
+
+namespace mt::api {
+
+/// One request on its way to one reply: what every endpoint gets. Belongs to one thread.
+struct Exchange {
+    const http::Request& request;
+    http::Responder& responder;
+    const Route& route;
+    Services& services;
+    std::string request_id;
+};
+
+/// Who may look at the numbers of all tenants, and who may change them.
+enum class OperatorRight { look, change };
+
+/// The API key of a request: Authorization: Bearer, or X-API-Key.
+std::optional<std::string> presented_key(const http::Request& request);
+
+/// Name of the operator who asks ("token" or the key's name), for the audit. Errors: unauthorized, forbidden (a read-only
+/// key wants to change something).
+Result<std::string> authorize_operator(const Exchange& exchange, OperatorRight right);
+
+/// For /stats and /metrics: open to whoever sits on this machine and is no web page from elsewhere (DESIGN 4.3), else as
+/// authorize_operator.
+Result<void> authorize_reader(const Exchange& exchange);
+
+// Endpoints, one file per surface. Each returns the reply; errors become problems in Api::handle.
+Result<http::Response> ask(Exchange& exchange);
+Result<http::Response> tenant_stats(Exchange& exchange);
+Result<http::Response> sessions(Exchange& exchange);
+Result<http::Response> session(Exchange& exchange);
+
+Result<http::Response> stats(Exchange& exchange);
+Result<http::Response> metrics(Exchange& exchange);
+Result<http::Response> health(Exchange& exchange);
+Result<http::Response> ready(Exchange& exchange);
+
+Result<http::Response> admin_tenants(Exchange& exchange);
+Result<http::Response> admin_tenant(Exchange& exchange);
+Result<http::Response> admin_keys(Exchange& exchange);
+Result<http::Response> admin_key(Exchange& exchange);
+
+/// Reads a JSON object from the body. Errors: unsupported_media, invalid.
+Result<Json> json_body(const http::Request& request);
+
+/// A whole number from the query, `otherwise` when absent. Errors: invalid (outside 1..most).
+Result<std::int64_t> number_parameter(const http::Request& request, std::string_view name, std::int64_t otherwise,
+                                      std::int64_t most);
+
+}  // namespace mt::api

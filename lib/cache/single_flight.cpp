@@ -1,0 +1,139 @@
+#include "cache/single_flight.h"
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+namespace mt {
+namespace {
+
+Error client_gone() {
+    return Error{Code::client_gone, "the client left before the answer"};
+}
+
+// A throwing computation must end its flight like any other: others may be waiting for it.
+Result<std::string> guarded(const SingleFlight::Compute& compute, std::stop_token stop) {
+    try {
+        return compute(std::move(stop));
+    } catch (const std::exception& thrown) {
+        return Error{Code::internal, std::string("the computation of an answer threw: ") + thrown.what()};
+    } catch (...) {
+        return Error{Code::internal, "the computation of an answer threw something unknown"};
+    }
+}
+
+// One computation and the callers who want its value. Everything but `cancel` is guarded by State::mutex, until `done`;
+// from then on nothing changes.
+struct Flight {
+    std::stop_source cancel;  // stops the computation
+    std::condition_variable_any ended;
+    int interested = 1;  // callers who have not left, the computing one included
+    int waiting = 0;     // of these, those who wait for the computing one
+    bool done = false;
+    std::optional<std::string> value;  // absent when done: the computation failed
+};
+
+}  // namespace
+
+// The flights by key. A flight leaves the map when it is done, or when nobody wants it any more: who comes then begins
+// a new one instead of waiting for a cancelled computation. Stop callbacks lock the mutex, so it is never held while
+// one is made or destroyed, nor while a stop is requested.
+struct SingleFlight::State {
+    using FlightPtr = std::shared_ptr<Flight>;
+
+    void detach(const std::string& key, const FlightPtr& flight) {
+        const auto found = flights.find(key);
+        if (found != flights.end() && found->second == flight) {
+            flights.erase(found);
+        }
+    }
+
+    // A caller no longer wants the flight; the last one stops it.
+    void leave(std::unique_lock<std::mutex> lock, const std::string& key, const FlightPtr& flight) {
+        const bool last = --flight->interested == 0 && !flight->done;
+        if (last) {
+            detach(key, flight);
+        }
+        lock.unlock();
+        if (last) {
+            flight->cancel.request_stop();
+        }
+    }
+
+    Outcome lead(const std::string& key, const FlightPtr& flight, const std::stop_token& stop, const Compute& compute) {
+        Result<std::string> value = Error{};
+        {
+            const std::stop_callback on_stop(stop, [&] { leave(std::unique_lock<std::mutex>(mutex), key, flight); });
+            value = guarded(compute, flight->cancel.get_token());
+        }
+        {
+            const std::scoped_lock lock(mutex);
+            detach(key, flight);
+            flight->done = true;
+            if (value && flight->waiting > 0) {
+                flight->value = *value;
+            }
+        }
+        flight->ended.notify_all();
+        return {std::move(value), false};
+    }
+
+    // The shared value, or nothing when the computation failed and the caller should try again.
+    std::optional<Outcome> follow(std::unique_lock<std::mutex> lock, const std::string& key, const FlightPtr& flight,
+                                  const std::stop_token& stop) {
+        ++flight->interested;
+        ++flight->waiting;
+        const bool done = flight->ended.wait(lock, stop, [&] { return flight->done; });
+        --flight->waiting;
+        if (!done) {
+            leave(std::move(lock), key, flight);
+            return Outcome{client_gone(), false};
+        }
+        lock.unlock();
+        if (!flight->value) {
+            return std::nullopt;
+        }
+        return Outcome{*flight->value, true};
+    }
+
+    std::mutex mutex;
+    std::unordered_map<std::string, FlightPtr> flights;
+};
+
+SingleFlight::SingleFlight() : m_state(std::make_unique<State>()) {}
+
+SingleFlight::~SingleFlight() = default;
+
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the contract's signature; a token is shared ownership
+SingleFlight::Outcome SingleFlight::run(std::string_view key, std::stop_token stop, const Compute& compute) {
+    const std::string own_key(key);
+    while (!stop.stop_requested()) {
+        std::unique_lock lock(m_state->mutex);
+        State::FlightPtr& place = m_state->flights[own_key];
+        const bool leads = place == nullptr;
+        if (leads) {
+            place = std::make_shared<Flight>();
+        }
+        const State::FlightPtr flight = place;
+        if (leads) {
+            lock.unlock();
+            return m_state->lead(own_key, flight, stop, compute);
+        }
+        std::optional<Outcome> outcome = m_state->follow(std::move(lock), own_key, flight, stop);
+        if (outcome) {
+            return std::move(*outcome);
+        }
+    }
+    return {client_gone(), false};
+}
+
+int SingleFlight::waiting(std::string_view key) const {
+    const std::scoped_lock lock(m_state->mutex);
+    const auto found = m_state->flights.find(std::string(key));
+    return found == m_state->flights.end() ? 0 : found->second->waiting;
+}
+
+}  // namespace mt

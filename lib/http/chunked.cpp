@@ -1,0 +1,132 @@
+#include "http/chunked.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "http/grammar.h"
+
+namespace mt::http {
+namespace {
+
+constexpr std::size_t k_longest_size = 16;             // hexadecimal digits of a 64-bit size
+constexpr std::size_t k_most_extensions = 8UL * 1024;  // bytes over the whole message
+
+Error bad(std::string message) {
+    return Error{Code::invalid, std::move(message)};
+}
+
+}  // namespace
+
+LineScanner::State LineScanner::next(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (m_after_cr) {
+        m_after_cr = false;
+        return c == '\n' ? State::ended : State::refused;
+    }
+    if (c == '\r') {
+        m_after_cr = true;
+        return State::inside;
+    }
+    return (byte >= 0x20 && byte != 0x7F) || c == '\t' ? State::inside : State::refused;
+}
+
+Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {
+    while (!bytes.empty()) {
+        if (m_part == Part::data) {
+            const std::size_t taken = std::min(m_left, bytes.size());
+            body.append(bytes.substr(0, taken));
+            bytes.remove_prefix(taken);
+            m_left -= taken;
+            m_part = m_left == 0 ? Part::data_end : Part::data;
+            continue;
+        }
+        Result<bool> ended = feed_line(bytes.front());
+        bytes.remove_prefix(1);
+        if (!ended) {
+            return ended;
+        }
+        if (*ended) {
+            Result<bool> complete = end_line(body.size());
+            m_line.clear();
+            if (!complete || *complete) {
+                return complete;
+            }
+        }
+    }
+    return false;
+}
+
+// True when `c` ends the line.
+Result<bool> ChunkedBody::feed_line(char c) {
+    m_line += c;
+    const LineScanner::State state = m_scanner.next(c);
+    if (state == LineScanner::State::refused || (m_part == Part::data_end && c != "\r\n"[m_line.size() - 1])) {
+        return bad("a line of the chunked body holds a control byte or ends wrongly");
+    }
+    if (m_part == Part::size_line && m_line.size() > k_longest_size + k_most_extensions) {
+        return bad("the extensions of a chunk are too long");
+    }
+    if (m_part == Part::trailer && ++m_trailer_bytes > m_limits->max_head) {
+        return Error{Code::head_too_large, fmt::format("trailers of more than {} bytes", m_limits->max_head)};
+    }
+    return state == LineScanner::State::ended;
+}
+
+Result<bool> ChunkedBody::end_line(std::size_t body_size) {
+    m_line.resize(m_line.size() - 2);
+    switch (m_part) {
+        case Part::size_line: {
+            if (Result<void> size = read_size_line(body_size); !size) {
+                return std::move(size.error());
+            }
+            m_part = m_left == 0 ? Part::trailer : Part::data;
+            return false;
+        }
+        case Part::trailer:
+            return read_trailer_line();
+        case Part::data_end:
+        case Part::data:
+            m_part = Part::size_line;
+            break;
+    }
+    return false;
+}
+
+Result<void> ChunkedBody::read_size_line(std::size_t body_size) {
+    const std::size_t digits = std::min(m_line.find_first_not_of("0123456789abcdefABCDEF"), m_line.size());
+    const std::string_view rest = trim_blanks(std::string_view(m_line).substr(digits));
+    const bool only_size = digits == m_line.size();
+    if (digits == 0 || digits > k_longest_size || (!only_size && (rest.empty() || rest.front() != ';'))) {
+        return bad(fmt::format("chunk size {} is no hexadecimal number", quote(m_line)));
+    }
+    m_extension_bytes += m_line.size() - digits;
+    if (m_extension_bytes > k_most_extensions) {
+        return bad("the extensions of the chunks are too long");
+    }
+    std::size_t size = 0;
+    for (const char c : std::string_view(m_line).substr(0, digits)) {
+        size = size * 16 + static_cast<std::size_t>(hex_digit(c));
+    }
+    if (size > m_limits->max_body - body_size) {
+        return Error{Code::too_large, fmt::format("a chunked body over the limit of {} bytes", m_limits->max_body)};
+    }
+    m_left = size;
+    return {};
+}
+
+Result<bool> ChunkedBody::read_trailer_line() {
+    if (m_line.empty()) {
+        return true;
+    }
+    if (!split_field(m_line)) {
+        return bad("a trailer of the chunked body is malformed");
+    }
+    if (++m_trailers > m_limits->max_fields) {
+        return Error{Code::head_too_large, fmt::format("more than {} trailers", m_limits->max_fields)};
+    }
+    return false;
+}
+
+}  // namespace mt::http

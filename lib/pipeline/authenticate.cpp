@@ -1,0 +1,33 @@
+#include <utility>
+
+#include "pipeline/stages.h"
+
+namespace mt::stages {
+
+Result<void> authenticate(Call& call, PipelineServices& services, const Next& next) {
+    // Unknown, suspended or removed tenant, missing, wrong, revoked or expired key: nobody learns which.
+    const Error refusal{Code::unauthorized, "Invalid tenant"};
+    Result<std::shared_ptr<const Tenant>> found = services.tenants.find(call.tenant_id);
+    if (!found) {
+        return found.error().code == Code::not_found ? refusal : std::move(found).error();
+    }
+    call.tenant = *std::move(found);
+    const Tenant& tenant = *call.tenant;
+    const bool open = tenant.config.auth == "open" && services.open_allowed;
+    if (call.presented_key) {
+        const KeyRecord* key = tenant.key(*call.presented_key, services.clock.wall());
+        if (key == nullptr) {
+            return refusal;  // on an open tenant too: a wrong key is a mistake that should show
+        }
+        call.context.key_id = key->key_id;
+    } else if (!open) {
+        return refusal;
+    }
+    if (!tenant.active()) {
+        return refusal;
+    }
+    call.context.tenant = tenant.record.id;
+    return next(call);
+}
+
+}  // namespace mt::stages

@@ -1,0 +1,114 @@
+#include <array>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "pipeline/stages.h"
+
+namespace mt::stages {
+namespace {
+
+// The counter that an error belongs to (DESIGN 4.4), or nothing when it belongs to no tenant's numbers.
+std::optional<Counter> counter_of(const Error& error, bool admitted) {
+    switch (error.code) {
+        case Code::unauthorized:
+            return Counter::unauthorized;
+        case Code::rate_limited:
+            return error.reason == "tokens"        ? Counter::denied_tokens
+                   : error.reason == "concurrency" ? Counter::denied_concurrency
+                                                   : Counter::denied_requests;
+        case Code::budget_spent:
+            return Counter::denied_budget;
+        case Code::forbidden:
+        case Code::feature_required:
+            return Counter::denied_feature;
+        case Code::unavailable:
+        case Code::busy:
+            return admitted ? Counter::failed : Counter::denied_overload;
+        case Code::invalid:
+        case Code::not_found:
+        case Code::method_not_allowed:
+        case Code::request_timeout:
+        case Code::too_large:
+        case Code::uri_too_long:
+        case Code::unsupported_media:
+        case Code::head_too_large:
+            return std::nullopt;
+        default:
+            return Counter::failed;
+    }
+}
+
+void count(const Call& call, const Result<void>& outcome, PipelineServices& services) {
+    const std::optional<Counter> counter =
+        outcome ? std::optional(Counter::served) : counter_of(outcome.error(), call.permit.has_value());
+    if (!counter || !call.tenant) {
+        services.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    CallRecord record;
+    record.outcome = *counter;
+    record.latency = std::chrono::nanoseconds{call.duration_ns};
+    if (call.cache != CacheUse::hit) {
+        record.tokens_in = call.answer.usage.tokens_in;
+        record.tokens_out = call.answer.usage.tokens_out;
+    }
+    if (outcome && call.cache != CacheUse::bypass) {
+        record.cache_hit = call.cache == CacheUse::hit;
+    }
+    call.tenant->counters->record(record);
+}
+
+std::string_view outcome_word(const Call& call, const Result<void>& outcome) {
+    if (outcome) {
+        return "served";
+    }
+    const std::optional<Counter> counter = counter_of(outcome.error(), call.permit.has_value());
+    if (!counter || (!call.tenant && *counter != Counter::unauthorized)) {
+        return "invalid";
+    }
+    return *counter == Counter::failed         ? "failed"
+           : *counter == Counter::unauthorized ? "unauthorized"
+                                               : "denied";
+}
+
+// Never a key, a question or an answer.
+void log_call(const Call& call, const Result<void>& outcome, PipelineServices& services) {
+    constexpr std::array<std::string_view, 3> k_cache{"bypass", "miss", "hit"};
+    const std::array fields{
+        LogField{"tenant", std::string_view(call.tenant_id)},
+        LogField{"route", call.route},
+        LogField{"status", std::int64_t{outcome ? 200 : describe(outcome.error().code).http_status}},
+        LogField{"outcome", outcome_word(call, outcome)},
+        LogField{"reason", outcome                         ? std::string_view{}
+                           : outcome.error().reason.empty() ? describe(outcome.error().code).name
+                                                            : std::string_view(outcome.error().reason)},
+        LogField{"duration_ms", static_cast<double>(call.duration_ns) / 1e6},
+        LogField{"tokens_in", call.answer.usage.tokens_in},
+        LogField{"tokens_out", call.answer.usage.tokens_out},
+        LogField{"cache", k_cache[static_cast<std::size_t>(call.cache)]},
+        LogField{"request_id", std::string_view(call.context.request_id)},
+        LogField{"key_id", std::string_view(call.context.key_id)},
+    };
+    const bool ours = !outcome && describe(outcome.error().code).http_status == 500;
+    services.log.write(ours ? LogLevel::error : LogLevel::info, ours ? outcome.error().message : "call", fields);
+}
+
+}  // namespace
+
+Result<void> observe(Call& call, PipelineServices& services, const Next& next) {
+    call.started_ns = services.clock.boot_ns();
+    Result<void> outcome = next(call);
+    call.duration_ns = services.clock.boot_ns() - call.started_ns;
+    count(call, outcome, services);
+    call.permit.reset();  // before the reply's last byte: a client that got its answer finds its slot free again
+    if (call.tenant) {
+        call.tenant->update_gauges();
+    }
+    if (services.access_log || (!outcome && describe(outcome.error().code).http_status == 500)) {
+        log_call(call, outcome, services);
+    }
+    return outcome;
+}
+
+}  // namespace mt::stages

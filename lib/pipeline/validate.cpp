@@ -1,0 +1,36 @@
+#include <fmt/core.h>
+
+#include "base/text.h"
+#include "pipeline/stages.h"
+
+namespace mt::stages {
+namespace {
+
+constexpr std::size_t k_longest_question = 256 * 1024;
+
+}  // namespace
+
+Result<void> validate(Call& call, PipelineServices& /*services*/, const Next& next) {
+    if (!call.question) {
+        return call.question.error();
+    }
+    const Question& question = *call.question;
+    if (trim(question.text).empty()) {
+        return Error{Code::invalid, "the question is empty: send text as ?q=TEXT or as the body of a POST"};
+    }
+    if (!is_utf8(question.text) || question.text.find('\0') != std::string::npos) {
+        return Error{Code::invalid, "the question is not UTF-8 text"};
+    }
+    if (question.text.size() > k_longest_question) {
+        return Error{Code::too_large, fmt::format("the question has {} bytes, at most {} are taken",
+                                                  question.text.size(), k_longest_question)};
+    }
+    if (!question.session.empty()) {
+        if (Result<void> checked = Sessions::check_id(question.session); !checked) {
+            return checked;
+        }
+    }
+    return next(call);
+}
+
+}  // namespace mt::stages

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "stats/totals.h"
+
+namespace mt {
+
+/// The live numbers of one tenant in shared memory: they outlive the process that counts. All members are updated with
+/// atomic operations; the file's layout is this struct.
+struct Slot {
+    std::array<char, 32> uid;  ///< hexadecimal; zeros: free
+    std::array<std::atomic<std::int64_t>, k_counters> counters;
+    std::array<std::atomic<std::int64_t>, k_buckets> buckets;
+    std::atomic<std::int64_t> request_tat_ns;  ///< limiter state, CLOCK_BOOTTIME
+    std::atomic<std::int64_t> token_tat_ns;
+    std::atomic<std::int64_t> in_flight;
+    std::atomic<std::int64_t> storage_bytes;
+    std::atomic<std::int64_t> cache_entries;
+
+    [[nodiscard]] Totals totals() const;
+    [[nodiscard]] Gauges gauges() const;
+};
+
+/// data/stats.slots: a header and one slot per tenant, memory-mapped. Grows in chunks that never move and are allocated
+/// on disk before they are touched, so that a full disk refuses a new tenant instead of killing the process (SIGBUS).
+/// Thread-safe. One process writes (the holder of the folder's lock); others may read.
+class SlotFile {
+  public:
+    /// For the one writer: makes or continues the file, converts limiter state after a reboot. A file that is no slot file
+    /// is set aside as stats.slots.damaged. Errors: version_mismatch, storage_full, unavailable.
+    static Result<std::unique_ptr<SlotFile>> open(const std::filesystem::path& path, const Clock& clock);
+    /// For readers beside a writer or without one. Errors: not_found, failed (no slot file), version_mismatch.
+    static Result<std::unique_ptr<SlotFile>> open_read_only(const std::filesystem::path& path);
+    /// Without a file, for a process that counts for nobody.
+    static Result<std::unique_ptr<SlotFile>> anonymous(const Clock& clock);
+
+    SlotFile(const SlotFile&) = delete;
+    SlotFile& operator=(const SlotFile&) = delete;
+    ~SlotFile();
+
+    /// The slot of a tenant's life, taken at first. It stays where it is until release(). Errors: storage_full.
+    Result<Slot*> acquire(std::string_view uid);
+    /// nullptr when there is none.
+    [[nodiscard]] const Slot* find(std::string_view uid) const;
+    /// Clears the slot for the next taker. Nobody may use it any more.
+    void release(std::string_view uid);
+
+    /// Who counts here: 32 hexadecimal digits, new with each new file.
+    [[nodiscard]] std::string writer() const;
+
+  private:
+    SlotFile();
+
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+}  // namespace mt

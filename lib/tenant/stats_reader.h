@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "sqlite/tenant_files.h"
+#include "stats/metrics.h"
+#include "stats/slot_file.h"
+#include "tenant/manager.h"
+
+namespace mt {
+
+/// Reads the numbers of tenants wherever they are: in the counters of loaded tenants, in the slots of a running server, in
+/// the tenants' files. Every view (HTTP, metrics, command line) goes through here, so that they agree. Thread-safe.
+class StatsReader {
+  public:
+    /// `slots` and `manager` may be null (no server has ever run; a command beside the server). References must outlive
+    /// the reader.
+    StatsReader(Catalog& catalog, TenantFiles& files, const SlotFile* slots, const TenantManager* manager)
+        : m_catalog(catalog), m_files(files), m_slots(slots), m_manager(manager) {}
+
+    /// All tenants that are not removed, in order of their ids. Errors: what catalog and files say.
+    Result<std::vector<TenantSample>> all();
+    /// Errors: not_found.
+    Result<TenantSample> one(std::string_view id);
+
+  private:
+    Result<TenantSample> sample(const TenantRecord& record) const;
+
+    Catalog& m_catalog;
+    TenantFiles& m_files;
+    const SlotFile* m_slots;
+    const TenantManager* m_manager;
+};
+
+}  // namespace mt

@@ -1,0 +1,39 @@
+#include "tenant/tenant.h"
+
+#include <algorithm>
+
+namespace mt {
+
+const KeyRecord* Tenant::key(std::string_view text, WallTime now) const {
+    const std::optional<std::string_view> id = key_id_of(text);
+    if (!id) {
+        return nullptr;
+    }
+    const auto found = std::find_if(keys.begin(), keys.end(), [&](const KeyRecord& k) { return k.key_id == *id; });
+    return found != keys.end() && matches(*found, text) && found->is_live(now) ? &*found : nullptr;
+}
+
+void Tenant::update_gauges() const {
+    Slot& slot = counters->slot();
+    slot.in_flight.store(limits->in_flight(), std::memory_order_relaxed);
+    slot.cache_entries.store(cache->entries(), std::memory_order_relaxed);
+    if (Result<std::int64_t> bytes = store->bytes_used()) {
+        slot.storage_bytes.store(*bytes, std::memory_order_relaxed);
+    }
+}
+
+LimitSettings limit_settings(const TenantConfig& config) {
+    return {config.rate_limit, config.effective_burst(), config.tokens_per_minute, config.max_concurrency};
+}
+
+AgentProfile agent_profile(const TenantConfig& config) {
+    AgentProfile profile;
+    profile.name = config.name;
+    profile.tier = config.tier();
+    profile.features = config.features;
+    profile.tools = config.tools;
+    profile.system_prompt = config.system_prompt;
+    return profile;
+}
+
+}  // namespace mt

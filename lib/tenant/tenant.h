@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/agent.h"
+#include "cache/answer_cache.h"
+#include "cache/single_flight.h"
+#include "catalog/catalog.h"
+#include "config/tenant_config.h"
+#include "limit/limits.h"
+#include "stats/ledger.h"
+#include "storage/store.h"
+
+namespace mt {
+
+/// One tenant as it serves: its settings and its own limits, cache, store, agent and counters. Immutable: a change of
+/// settings makes a new Tenant that takes over the parts which live on (limits, counters, store). Whoever answers a call
+/// holds a shared_ptr, so that a removed tenant's parts go only after its last call. The parts are thread-safe.
+struct Tenant {
+    TenantRecord record;
+    TenantConfig config;
+    std::vector<KeyRecord> keys;  ///< of the catalog and of key_hashes
+
+    std::shared_ptr<TenantCounters> counters;
+    std::shared_ptr<Limits> limits;  ///< its state lies in the slot of `counters`
+    std::shared_ptr<AnswerCache> cache;
+    std::shared_ptr<SingleFlight> flights;
+    std::shared_ptr<Store> store;
+    std::shared_ptr<Agent> agent;  ///< uses `store`
+
+    [[nodiscard]] bool active() const { return record.status == TenantStatus::active; }
+    /// The live key whose text this is, or nullptr.
+    [[nodiscard]] const KeyRecord* key(std::string_view text, WallTime now) const;
+    /// Brings the gauges in the slot up to date.
+    void update_gauges() const;
+};
+
+/// The limits that a configuration asks for.
+LimitSettings limit_settings(const TenantConfig& config);
+
+/// How a configuration sets up the agent.
+AgentProfile agent_profile(const TenantConfig& config);
+
+}  // namespace mt

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/model.h"
+
+namespace mt::test {
+
+/// One completion of a ScriptedModel: text in pieces, then tool calls.
+struct ScriptedStep {
+    std::vector<std::string> pieces{};
+    std::vector<ToolCall> calls{};
+    std::function<void()> before{};  ///< runs when the model is asked
+};
+
+/// A model that gives prepared completions one after the other (the last one again when they are used up) and keeps the
+/// requests that it got. Every completion costs 10 tokens in and 3 out.
+class ScriptedModel final : public Model {
+  public:
+    explicit ScriptedModel(std::vector<ScriptedStep> steps) : m_steps(std::move(steps)) {}
+
+    Result<Usage> complete(const CompletionRequest& request, Sink& sink, const Context& context) override {
+        const ScriptedStep step = next(request);
+        if (step.before) {
+            step.before();
+        }
+        for (const std::string& piece : step.pieces) {
+            if (context.cancelled() || !sink.on_text(piece)) {
+                return Error{Code::client_gone, "stopped"};
+            }
+        }
+        for (const ToolCall& call : step.calls) {
+            if (!sink.on_tool_call(call)) {
+                return Error{Code::client_gone, "stopped"};
+            }
+        }
+        return Usage{10, 3, false};
+    }
+
+    [[nodiscard]] std::vector<CompletionRequest> requests() {
+        const std::lock_guard lock(m_mutex);
+        return m_requests;
+    }
+
+  private:
+    ScriptedStep next(const CompletionRequest& request) {
+        const std::lock_guard lock(m_mutex);
+        m_requests.push_back(request);
+        return m_steps[std::min(m_requests.size(), m_steps.size()) - 1];
+    }
+
+    std::mutex m_mutex;
+    std::vector<ScriptedStep> m_steps;
+    std::vector<CompletionRequest> m_requests{};
+};
+
+}  // namespace mt::test

@@ -1,0 +1,301 @@
+#include "cache/single_flight.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <random>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+using mt::Code;
+using mt::Error;
+using mt::Result;
+using mt::SingleFlight;
+
+namespace {
+
+// Waits for a condition that another thread is about to bring; false when it did not in ten seconds.
+template <class Condition>
+bool eventually(const Condition& condition) {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > give_up) {
+            return false;
+        }
+        std::this_thread::yield();
+    }
+    return true;
+}
+
+// A caller on a thread of its own, with a client that can leave.
+class Caller {
+  public:
+    Caller(SingleFlight& flights, std::string key, SingleFlight::Compute compute)
+        : m_outcome(std::async(std::launch::async,
+                               [&flights, key = std::move(key), compute = std::move(compute),
+                                stop = m_client.get_token()] { return flights.run(key, stop, compute); })) {}
+
+    void leave() { m_client.request_stop(); }
+    [[nodiscard]] bool returned() const {
+        return m_outcome.wait_for(std::chrono::seconds{0}) == std::future_status::ready;
+    }
+    SingleFlight::Outcome outcome() { return m_outcome.get(); }
+
+  private:
+    std::stop_source m_client;
+    std::future<SingleFlight::Outcome> m_outcome;
+};
+
+// A computation that waits until it is told to end, or is stopped.
+struct Gate {
+    SingleFlight::Compute compute(std::string value) {
+        return [this, value = std::move(value)](const std::stop_token& stop) -> Result<std::string> {
+            ++started;
+            if (!eventually([&] { return open.load() || stop.stop_requested(); })) {
+                return Error{Code::timeout, "the gate stayed shut"};
+            }
+            stopped = stop.stop_requested();
+            ++ended;
+            return open ? Result<std::string>(value) : Error{Code::client_gone, "stopped"};
+        };
+    }
+
+    std::atomic<int> started{0};
+    std::atomic<int> ended{0};
+    std::atomic<bool> open{false};
+    std::atomic<bool> stopped{false};
+};
+
+SingleFlight::Compute never() {
+    return [](const std::stop_token&) -> Result<std::string> { return Error{Code::internal, "must not run"}; };
+}
+
+SingleFlight::Compute give(std::string value) {
+    return [value = std::move(value)](const std::stop_token&) -> Result<std::string> { return value; };
+}
+
+}  // namespace
+
+TEST_CASE("32 callers of one key compute once and share the value") {
+    SingleFlight flights;
+    Gate gate;
+    Caller leader(flights, "k", gate.compute("value"));
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    std::vector<std::unique_ptr<Caller>> followers;
+    for (int i = 0; i < 31; ++i) {
+        followers.push_back(std::make_unique<Caller>(flights, "k", never()));
+    }
+    REQUIRE(eventually([&] { return flights.waiting("k") == 31; }));
+    gate.open = true;
+    const SingleFlight::Outcome led = leader.outcome();
+    CHECK(led.value);
+    CHECK_FALSE(led.shared);
+    for (const auto& follower : followers) {
+        const SingleFlight::Outcome outcome = follower->outcome();
+        REQUIRE(outcome.value);
+        CHECK(*outcome.value == "value");
+        CHECK(outcome.shared);
+    }
+    CHECK(gate.started == 1);
+    CHECK(flights.waiting("k") == 0);
+    CHECK(*flights.run("k", {}, give("new")).value == "new");
+}
+
+TEST_CASE("an error is the leader's own: a waiting caller computes in turn and the rest share that") {
+    SingleFlight flights;
+    Gate gate;
+    std::atomic<int> computed{0};
+    const auto failing = [&](const std::stop_token& stop) -> Result<std::string> {
+        static_cast<void>(gate.compute("")(stop));
+        return Error{Code::upstream, "broken"};
+    };
+    const auto counting = [&](const std::stop_token&) -> Result<std::string> {
+        ++computed;
+        static_cast<void>(eventually([&] { return flights.waiting("k") == 2; }));
+        return std::string("second");
+    };
+    Caller leader(flights, "k", failing);
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    std::vector<std::unique_ptr<Caller>> followers;
+    for (int i = 0; i < 3; ++i) {
+        followers.push_back(std::make_unique<Caller>(flights, "k", counting));
+    }
+    REQUIRE(eventually([&] { return flights.waiting("k") == 3; }));
+    gate.open = true;
+    CHECK(leader.outcome().value.error().code == Code::upstream);
+    int shared = 0;
+    for (const auto& follower : followers) {
+        const SingleFlight::Outcome outcome = follower->outcome();
+        REQUIRE(outcome.value);
+        CHECK(*outcome.value == "second");
+        shared += outcome.shared ? 1 : 0;
+    }
+    CHECK(computed == 1);
+    CHECK(shared == 2);
+}
+
+TEST_CASE("a waiting caller that leaves returns at once and disturbs nobody") {
+    SingleFlight flights;
+    Gate gate;
+    Caller leader(flights, "k", gate.compute("value"));
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    Caller leaver(flights, "k", never());
+    Caller stayer(flights, "k", never());
+    REQUIRE(eventually([&] { return flights.waiting("k") == 2; }));
+    leaver.leave();
+    const SingleFlight::Outcome gone = leaver.outcome();
+    REQUIRE_FALSE(gone.value);
+    CHECK(gone.value.error().code == Code::client_gone);
+    CHECK(flights.waiting("k") == 1);
+    CHECK_FALSE(stayer.returned());
+    gate.open = true;
+    CHECK(stayer.outcome().value);
+    CHECK(leader.outcome().value);
+    CHECK_FALSE(gate.stopped);
+}
+
+TEST_CASE("the computation goes on for the others when the computing caller's client leaves") {
+    SingleFlight flights;
+    Gate gate;
+    Caller leader(flights, "k", gate.compute("value"));
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    Caller follower(flights, "k", never());
+    REQUIRE(eventually([&] { return flights.waiting("k") == 1; }));
+    leader.leave();
+    Caller late(flights, "k", never());
+    REQUIRE(eventually([&] { return flights.waiting("k") == 2; }));
+    CHECK(gate.ended == 0);
+    gate.open = true;
+    CHECK(*follower.outcome().value == "value");
+    CHECK(late.outcome().shared);
+    CHECK(leader.outcome().value);
+    CHECK_FALSE(gate.stopped);
+}
+
+TEST_CASE("the computation is stopped when the last caller has left, in whichever order") {
+    for (const bool leader_first : {true, false}) {
+        CAPTURE(leader_first);
+        SingleFlight flights;
+        Gate gate;
+        Caller leader(flights, "k", gate.compute("value"));
+        REQUIRE(eventually([&] { return gate.started == 1; }));
+        Caller follower(flights, "k", never());
+        REQUIRE(eventually([&] { return flights.waiting("k") == 1; }));
+        (leader_first ? leader : follower).leave();
+        if (!leader_first) {
+            CHECK(follower.outcome().value.error().code == Code::client_gone);
+        }
+        CHECK(gate.ended == 0);
+        (leader_first ? follower : leader).leave();
+        CHECK(leader.outcome().value.error().code == Code::client_gone);
+        CHECK(gate.stopped);
+    }
+}
+
+TEST_CASE("who comes after the last caller left does not wait for the stopped computation") {
+    SingleFlight flights;
+    Gate unstoppable;
+    const auto stubborn = [&](const std::stop_token&) { return unstoppable.compute("old")(std::stop_token{}); };
+    Caller leader(flights, "k", stubborn);
+    REQUIRE(eventually([&] { return unstoppable.started == 1; }));
+    leader.leave();
+    CHECK(*flights.run("k", {}, give("new")).value == "new");
+    CHECK_FALSE(leader.returned());
+
+    Gate next;
+    Caller second(flights, "k", next.compute("newer"));
+    REQUIRE(eventually([&] { return next.started == 1; }));
+    unstoppable.open = true;
+    CHECK(*leader.outcome().value == "old");
+    Caller follower(flights, "k", never());
+    REQUIRE(eventually([&] { return flights.waiting("k") == 1; }));
+    next.open = true;
+    CHECK(*follower.outcome().value == "newer");
+}
+
+TEST_CASE("a caller whose client has left before computes nothing") {
+    SingleFlight flights;
+    std::stop_source client;
+    client.request_stop();
+    CHECK(flights.run("k", client.get_token(), never()).value.error().code == Code::client_gone);
+}
+
+TEST_CASE("different keys do not wait for each other") {
+    SingleFlight flights;
+    Gate gate;
+    Caller slow(flights, "slow", gate.compute("slow"));
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    CHECK(*flights.run("fast", {}, give("fast")).value == "fast");
+    CHECK_FALSE(slow.returned());
+    gate.open = true;
+    CHECK(*slow.outcome().value == "slow");
+}
+
+TEST_CASE("a throwing computation ends its flight with an error of its own") {
+    SingleFlight flights;
+    const auto throwing = [](const std::stop_token&) -> Result<std::string> { throw std::runtime_error("boom"); };
+    const auto odd = [](const std::stop_token&) -> Result<std::string> { throw 1; };  // NOLINT(misc-throw-by-value*)
+    const SingleFlight::Outcome thrown = flights.run("k", {}, throwing);
+    REQUIRE_FALSE(thrown.value);
+    CHECK(thrown.value.error().code == Code::internal);
+    CHECK(thrown.value.error().message == "the computation of an answer threw: boom");
+    CHECK(flights.run("k", {}, odd).value.error().code == Code::internal);
+    CHECK(*flights.run("k", {}, give("fine")).value == "fine");
+}
+
+TEST_CASE("a computation may be cancelled by callbacks that call back") {
+    SingleFlight flights;
+    Gate gate;
+    std::atomic<int> seen{-1};
+    const auto calling_back = [&](const std::stop_token& stop) {
+        const std::stop_callback on_stop(stop, [&] { seen = flights.waiting("k"); });
+        return gate.compute("")(stop);
+    };
+    Caller leader(flights, "k", calling_back);
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    leader.leave();
+    CHECK_FALSE(leader.outcome().value);
+    CHECK(seen == 0);
+}
+
+TEST_CASE("property: with clients leaving at random every caller gets its value, an own error or is gone") {
+    SingleFlight flights;
+    std::atomic<int> wrong{0};
+    std::atomic<int> values{0};
+    {
+        std::vector<std::jthread> threads;
+        for (unsigned t = 0; t < 8; ++t) {
+            threads.emplace_back([&, t] {
+                std::mt19937 random(t);
+                for (int i = 0; i < 1500; ++i) {
+                    const std::string key = std::to_string(random() % 3);
+                    const bool fails = random() % 4 == 0;
+                    std::stop_source client;
+                    std::jthread leaver;
+                    if (random() % 4 == 0) {
+                        leaver = std::jthread([&client] { client.request_stop(); });
+                    }
+                    const auto compute = [&](const std::stop_token& stop) -> Result<std::string> {
+                        std::this_thread::yield();
+                        return fails || stop.stop_requested() ? Result<std::string>(Error{Code::upstream, "own"})
+                                                              : Result<std::string>(key);
+                    };
+                    const SingleFlight::Outcome outcome = flights.run(key, client.get_token(), compute);
+                    const bool gone = !outcome.value && client.stop_requested();
+                    const bool own = !outcome.value && fails && !outcome.shared;
+                    const bool right = outcome.value && *outcome.value == key;
+                    wrong += gone || own || right ? 0 : 1;
+                    values += right ? 1 : 0;
+                }
+            });
+        }
+    }
+    CHECK(wrong == 0);
+    CHECK(values > 1000);
+    for (const char* key : {"0", "1", "2"}) {
+        CHECK(*flights.run(key, {}, give("end")).value == "end");
+    }
+}

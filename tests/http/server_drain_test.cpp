@@ -1,0 +1,125 @@
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "http/server.h"
+#include "http/test_server.h"
+
+namespace {
+
+using mt::http::Request;
+using mt::http::Responder;
+using mt::test::Event;
+using mt::test::get;
+using mt::test::has;
+using mt::test::RawClient;
+using mt::test::RawReply;
+using mt::test::TestServer;
+
+}  // namespace
+
+TEST_CASE("a drain finishes requests in flight, closes idle connections and takes no new ones") {
+    Event entered;
+    Event go_on;
+    bool stopped = true;
+    TestServer server([&](const Request&, Responder& responder) {
+        entered.set();
+        go_on.wait();
+        stopped = responder.stop_token().stop_requested();
+        responder.send({.body = "done"});
+    });
+    RawClient idle = server.connect();
+    RawClient reading = server.connect();
+    REQUIRE(reading.send("GET / HTTP/1.1\r\n"));
+    RawClient working = server.connect();
+    REQUIRE(working.send(get("/")));
+    REQUIRE(entered.wait());
+    std::jthread stopper([&server] { server.server().stop(std::chrono::seconds(10)); });
+    bool end = false;
+    CHECK(idle.rest(&end).empty());
+    CHECK(end);
+    CHECK(mt::test::eventually([&server] { return !RawClient(server.address()).connected(); }));
+    go_on.set();
+    const RawReply reply = working.reply();
+    CHECK(reply.body == "done");
+    CHECK(has(reply.head, "Connection: close\r\n"));
+    CHECK_FALSE(stopped);
+    working.leave();
+    REQUIRE(reading.send("Host: h\r\n\r\n"));
+    CHECK(reading.reply().body == "done");
+    reading.leave();
+    stopper.join();
+    CHECK(server.server().connections() == 0);
+}
+
+TEST_CASE("a drain that runs out of time stops the tokens and cuts what is still being read") {
+    Event entered;
+    bool stopped = false;
+    TestServer server([&](const Request&, Responder& responder) {
+        entered.set();
+        std::mutex mutex;
+        std::condition_variable_any changed;
+        std::unique_lock lock(mutex);
+        changed.wait_for(lock, responder.stop_token(), std::chrono::seconds(10), [] { return false; });
+        stopped = responder.stop_token().stop_requested();
+        responder.send({.body = "stopped"});
+    });
+    RawClient reading = server.connect();
+    REQUIRE(reading.send("GET / HTTP/1.1\r\n"));
+    RawClient working = server.connect();
+    REQUIRE(working.send(get("/")));
+    REQUIRE(entered.wait());
+    server.server().stop(std::chrono::milliseconds(20));
+    CHECK(stopped);
+    CHECK(working.reply().body == "stopped");
+    CHECK(reading.closed_by_server());
+}
+
+TEST_CASE("a drain that runs out of time does not wait for a client that does not read") {
+    mt::http::ServerLimits limits;
+    limits.write_timeout = std::chrono::minutes(10);
+    Event writing;
+    TestServer server(
+        [&writing](const Request&, Responder& responder) {
+            auto& writer = responder.start_stream({});
+            const std::string piece(1024UL * 1024, 'x');
+            writing.set();
+            while (writer.write(piece)) {
+            }
+        },
+        limits);
+    RawClient client = server.connect();
+    REQUIRE(client.send(get("/")));
+    REQUIRE(writing.wait());
+    server.server().stop(std::chrono::milliseconds(0));
+    CHECK(server.server().connections() == 0);
+}
+
+TEST_CASE("a request that is already in the socket when the drain begins is answered") {
+    TestServer server([](const Request&, Responder& responder) { responder.send({.body = "late"}); });
+    std::vector<RawClient> clients;
+    clients.reserve(50);
+    for (int i = 0; i < 50; ++i) {
+        clients.push_back(server.connect());
+        REQUIRE(clients.back().send(get("/")));
+    }
+    std::jthread stopper([&server] { server.server().stop(std::chrono::seconds(10)); });
+    for (RawClient& client : clients) {
+        CHECK(client.reply().body == "late");
+        client.leave();
+    }
+}
+
+TEST_CASE("stop may be called twice, and without a start") {
+    mt::Log log(mt::LogLevel::off);
+    mt::http::Server never([](const Request&, Responder&) {}, TestServer::encode, {}, log);
+    never.stop(std::chrono::seconds(1));
+    CHECK(never.connections() == 0);
+    TestServer server([](const Request&, Responder& responder) { responder.send({}); });
+    server.server().stop(std::chrono::seconds(1));
+    server.server().stop(std::chrono::seconds(1));
+    CHECK_FALSE(RawClient(server.address()).connected());
+}
