@@ -54,6 +54,9 @@ Result<void> ask(const Console& console, const Flags& flags) {
                       : std::move(record).error();
     }
     const TenantConfig config = workspace.config.resolve(record->id, record->own);
+    if (!config.has_feature("basic-chat")) {
+        return Error{Code::feature_required, "the feature 'basic-chat' is not part of this plan", "basic-chat"};
+    }
     Result<std::unique_ptr<Store>> store = open_store(
         config.storage_type, {record->id, config.max_storage, workspace.clock, *workspace.files});
     if (!store) {

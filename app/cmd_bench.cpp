@@ -25,7 +25,7 @@ struct Flags {
 };
 
 struct Thresholds {
-    std::optional<std::chrono::milliseconds> max_p99;
+    std::optional<std::chrono::nanoseconds> max_p99;
     std::optional<double> max_error_rate;
 };
 
@@ -106,12 +106,25 @@ Result<LoadOptions> load_options(const Flags& flags, const std::string& url) {
     return options;
 }
 
+// A duration that may be short: "800us" too.
+Result<std::chrono::nanoseconds> parse_latency(const std::string& text) {
+    constexpr std::string_view k_micro = "us";
+    Error wrong{Code::invalid, fmt::format("--max-p99: '{}' is no duration above 0: write 800us, 50ms or 1s", text)};
+    if (text.ends_with(k_micro)) {
+        const Result<std::int64_t> count = parse_integer(std::string_view(text).substr(0, text.size() - k_micro.size()));
+        const bool usable = count && *count > 0 && *count < 1'000'000'000;
+        return usable ? Result<std::chrono::nanoseconds>(std::chrono::microseconds{*count}) : wrong;
+    }
+    const Result<std::chrono::milliseconds> duration = parse_duration(text);
+    return duration && duration->count() > 0 ? Result<std::chrono::nanoseconds>(*duration) : wrong;
+}
+
 Result<Thresholds> thresholds(const Flags& flags) {
     Thresholds limits;
     if (!flags.max_p99.empty()) {
-        Result<std::chrono::milliseconds> p99 = parse_duration(flags.max_p99);
+        Result<std::chrono::nanoseconds> p99 = parse_latency(flags.max_p99);
         if (!p99) {
-            return Error{Code::invalid, "--max-p99: " + p99.error().message};
+            return std::move(p99).error();
         }
         limits.max_p99 = *p99;
     }
@@ -163,8 +176,8 @@ void show(const Console& console, const std::string& url, const LoadOptions& opt
 Result<void> judge(const LoadReport& report, const Thresholds& limits) {
     const std::chrono::nanoseconds p99 = report.latencies.percentile(0.99);
     if (limits.max_p99 && p99 > *limits.max_p99) {
-        return Error{Code::threshold_broken, fmt::format("p99 is {:.3f} ms, more than {}", ms(p99),
-                                                         format_duration(*limits.max_p99))};
+        return Error{Code::threshold_broken,
+                     fmt::format("p99 is {:.3f} ms, more than {:.3f} ms", ms(p99), ms(*limits.max_p99))};
     }
     if (limits.max_error_rate && report.error_rate() > *limits.max_error_rate) {
         return Error{Code::threshold_broken, fmt::format("the error rate is {:.4f}, more than {}", report.error_rate(),

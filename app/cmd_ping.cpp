@@ -23,21 +23,26 @@ struct Flags {
 constexpr std::chrono::seconds k_timeout{5};
 constexpr std::chrono::milliseconds k_poll{50};
 
-// The server on the data folder says where it listens; otherwise where it would.
+// The server on the data folder says where it listens; without one, and with no folder named, where it would.
 Result<std::string> default_url(const Console& console) {
     Result<Config> config = console.load();
     if (!config) {
         return std::move(config).error();
     }
-    constexpr std::string_view k_scheme = "http://";
-    if (const Result<DataFolder> folder = DataFolder::open(config->data, false)) {
-        const std::string holder = folder->holder().value_or("");
-        const std::size_t url = holder.find(k_scheme);
-        if (url != std::string::npos) {
-            return holder.substr(url);
-        }
+    const Result<DataFolder> folder = DataFolder::open(config->data, false);
+    const std::optional<std::string> holder = folder ? folder->holder() : std::nullopt;
+    const std::size_t comma = holder ? holder->find(", ") : std::string::npos;
+    if (comma != std::string::npos) {
+        return holder->substr(comma + 2);
     }
-    return std::string(k_scheme) + config->server.listen;
+    if (holder) {
+        return Error{Code::unavailable, fmt::format("the server on {} ({}) does not listen yet", config->data.string(),
+                                                    *holder)};
+    }
+    if (!console.globals().data.empty() || environment("MTAGENT_DATA")) {
+        return Error{Code::unavailable, fmt::format("no server runs on data folder {}", config->data.string())};
+    }
+    return config->server.listen;
 }
 
 Result<void> ping_once(const http::Url& url) {
@@ -61,22 +66,16 @@ Result<void> ping(const Console& console, const Flags& flags) {
     const std::int64_t deadline = clock.boot_ns() + std::chrono::nanoseconds(*wait).count();
     for (;;) {
         Result<std::string> text = flags.url.empty() ? default_url(console) : Result<std::string>(flags.url);
-        if (!text) {
-            return std::move(text).error();
-        }
-        Result<http::Url> url = http::parse_url(*text);
-        if (!url) {
-            return std::move(url).error();
-        }
+        Result<http::Url> url = text ? http::parse_url(*text) : Result<http::Url>(text.error());
         const std::int64_t started = clock.boot_ns();
-        Result<void> ready = ping_once(*url);
+        Result<void> ready = url ? ping_once(*url) : Result<void>{url.error()};
         if (ready) {
             const double ms = static_cast<double>(clock.boot_ns() - started) / 1e6;
             console.json() ? console.print_json({{"url", *text}, {"ready", true}, {"latency_ms", ms}})
                            : console.print(fmt::format("{} is ready ({:.1f} ms)", *text, ms));
             return {};
         }
-        if (clock.boot_ns() >= deadline) {
+        if (clock.boot_ns() >= deadline || ready.error().code != Code::unavailable) {
             return ready;
         }
         std::this_thread::sleep_for(k_poll);  // another process starts; asking again is the only way to know

@@ -68,6 +68,9 @@ Result<Config> configure(const Console& console, const Flags& flags) {
     if (!flags.log_level.empty()) {
         config->server.log_level = flags.log_level;
     }
+    if (console.globals().quiet) {
+        config->server.log_level = "error";
+    }
     if (flags.no_access_log) {
         config->server.access_log = false;
     }
@@ -103,7 +106,7 @@ Result<void> serve(const Console& console, const Flags& flags) {
     if (!level) {
         return std::move(level).error();
     }
-    options.log_level = console.globals().quiet ? LogLevel::error : *level;
+    options.log_level = *level;
     Result<std::unique_ptr<Service>> service = Service::open(*std::move(config), options);
     if (!service) {
         return std::move(service).error();
@@ -112,7 +115,7 @@ Result<void> serve(const Console& console, const Flags& flags) {
     if (!address) {
         return std::move(address).error();
     }
-    (*service)->log().info(fmt::format("listening on http://{}", address->to_string()));
+    (*service)->log().info(fmt::format("listening on {}", address->url()));
     if (!flags.port_file.empty()) {
         if (Result<void> written = write_port(flags.port_file, address->port); !written) {
             return written;

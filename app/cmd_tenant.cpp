@@ -224,7 +224,8 @@ Run declare_tenant_config(CLI::App& app) {
     auto flags = std::make_shared<ConfigFlags>();
     app.add_option("ID", flags->id, "tenant")->required();
     app.add_option("KEY=VALUE", flags->assignments, "settings to change");
-    app.add_option("--unset", flags->unset, "settings to take back to the plan's value")->type_name("KEY");
+    app.add_option("--unset", flags->unset, "settings to take back to the plan's value")->type_name("KEY")
+        ->allow_extra_args(false);
     return [flags](Console& console) { return config(console, *flags); };
 }
 

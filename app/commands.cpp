@@ -100,6 +100,8 @@ class Program {
             CLI::App& command = *parent.add_subcommand(
                 std::string(row.name), fmt::format("{}\n\nExamples:\n{}\n", row.help, row.examples));
             prepare(command);
+            command.footer("Global options, before or after the command: --config FILE, --data FOLDER, --json, --quiet, "
+                           "--no-color");
             m_runs.emplace_back(&command, row.declare(command));
         }
     }
@@ -150,6 +152,7 @@ class Program {
             const std::vector<std::string> more = app->remaining();
             rest.insert(rest.end(), more.begin(), more.end());
         }
+        std::erase(rest, "--");  // what follows it is an argument, whatever it looks like
         const bool group = app->get_subcommands([](const CLI::App*) { return true; }).empty();
         if (rest.empty()) {
             return group ? std::nullopt

@@ -18,6 +18,7 @@ namespace mt::app {
 namespace {
 
 constexpr std::size_t k_open_files = 128;
+constexpr std::size_t k_shortest_token = 16;
 
 http::ServerLimits server_limits(const ServerConfig& server) {
     http::ServerLimits limits;
@@ -45,7 +46,7 @@ struct Service::State {
     // Wires what needs files that could not be opened in the constructor.
     void wire() {
         ledger.emplace(*slots, files, clock, log);
-        factory.emplace(*ledger, files, tools, clock);
+        factory.emplace(*ledger, files, tools, clock, log);
         tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
         stats.emplace(*catalog, files, slots.get(), &*tenants);
         pipeline.emplace(*tenants, clock, log);
@@ -117,7 +118,12 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
     if (!token) {
         return std::move(token).error();
     }
-    state->services->operator_token = environment("MTAGENT_OPERATOR_TOKEN").value_or(*token);
+    const std::string named = environment("MTAGENT_OPERATOR_TOKEN").value_or("");
+    if (!named.empty() && named.size() < k_shortest_token) {
+        return Error{Code::config, fmt::format("MTAGENT_OPERATOR_TOKEN has {} characters: use {} or more", named.size(),
+                                               k_shortest_token)};
+    }
+    state->services->operator_token = named.empty() ? *token : named;
     return std::unique_ptr<Service>(new Service(std::move(state)));
 }
 
@@ -132,8 +138,9 @@ Result<http::Address> Service::start() {
         return std::move(open).error();
     }
     state.services->loopback = address->is_loopback();
-    state.pipeline->open_allowed = address->is_loopback() || state.options.allow_open;
-    if (!state.pipeline->open_allowed && !open->empty()) {
+    const bool open_allowed = address->is_loopback() || state.options.allow_open;
+    state.factory->set_open_allowed(open_allowed);
+    if (!open_allowed && !open->empty()) {
         return Error{Code::config, fmt::format("{} can be reached by others, and these tenants need no key: {}. Give "
                                                "them auth=key, listen on 127.0.0.1, or say --allow-open",
                                                address->to_string(), join(*open, ", "))};
@@ -145,7 +152,7 @@ Result<http::Address> Service::start() {
     Result<http::Address> bound = state.server->start(*address);
     if (bound) {
         Result<void> described =
-            state.lock.describe(fmt::format("pid {}, http://{}", getpid(), bound->to_string()));
+            state.lock.describe(fmt::format("pid {}, {}", getpid(), bound->url()));
         if (!described) {
             return std::move(described).error();
         }
@@ -158,7 +165,9 @@ Result<void> Service::stop() {
     state.services->draining = true;
     state.server->stop(std::chrono::milliseconds{state.config.server.drain_timeout_ms});
     state.tenants->stop();
-    return state.ledger->stop();
+    const Result<void> flushed = state.ledger->stop();
+    const Result<void> settled = state.files.checkpoint_leftovers();
+    return flushed ? settled : flushed;
 }
 
 Result<void> Service::reconfigure(Config config) {

@@ -98,7 +98,7 @@ class Run {
     /// Adds messages to the request until the model has answered; the last one is the answer.
     Result<void> converse() {
         for (int step = 0; step < m_parts.profile.max_steps; ++step) {
-            if (const Result<void> alive = check_alive(); !alive) {
+            if (Result<void> alive = check_alive(); !alive) {
                 return alive;
             }
             m_sink.begin_step();
@@ -120,7 +120,7 @@ class Run {
             if (step + 1 == m_parts.profile.max_steps) {
                 break;  // nobody would read the results
             }
-            if (const Result<void> ran = run_calls(); !ran) {
+            if (Result<void> ran = run_calls(); !ran) {
                 return ran;
             }
         }
@@ -157,7 +157,7 @@ class Run {
 
     Result<void> run_calls() {
         for (const ToolCall& call : m_sink.calls()) {
-            if (const Result<void> alive = check_alive(); !alive) {
+            if (Result<void> alive = check_alive(); !alive) {
                 return alive;
             }
             Result<std::string> result = run_call(call);

@@ -106,7 +106,7 @@ double factorial(double number) {
         return std::numeric_limits<double>::infinity();
     }
     double product = 1;
-    for (double factor = 2; factor <= number; ++factor) {
+    for (int factor = 2; factor <= static_cast<int>(number); ++factor) {
         product *= factor;
     }
     return product;

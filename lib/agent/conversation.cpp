@@ -86,13 +86,14 @@ std::optional<std::string> Conversation::statistic(std::string_view reference) c
     const std::size_t of = reference.find(" of ");
     const std::string_view name = reference.substr(0, of);
     const std::string_view column = of == k_nowhere ? "" : reference.substr(of + 4);
-    for (auto result = m_results.rbegin(); result != m_results.rend(); ++result) {
-        if (result->tool == "analyze" && !result->failed()) {
-            const std::string_view number = piece_of(line_about(result->text, column), name);
-            return number.empty() ? std::nullopt : std::optional(std::string(number));
-        }
+    const auto newest = std::find_if(m_results.rbegin(), m_results.rend(), [](const ToolResult& result) {
+        return result.tool == "analyze" && !result.failed();
+    });
+    if (newest == m_results.rend()) {
+        return std::nullopt;
     }
-    return std::nullopt;
+    const std::string_view number = piece_of(line_about(newest->text, column), name);
+    return number.empty() ? std::nullopt : std::optional(std::string(number));
 }
 
 std::optional<std::string> Conversation::look_up(std::string_view reference) const {

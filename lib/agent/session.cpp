@@ -203,8 +203,9 @@ Result<std::vector<Message>> Sessions::history(std::string_view id, std::int64_t
         turns.push_back(std::move(*turn));
     }
     std::vector<Message> messages;
-    for (auto turn = turns.rbegin(); turn != turns.rend(); ++turn) {
-        std::move(turn->begin(), turn->end(), std::back_inserter(messages));
+    std::reverse(turns.begin(), turns.end());
+    for (std::vector<Message>& turn : turns) {
+        std::move(turn.begin(), turn.end(), std::back_inserter(messages));
     }
     return messages;
 }

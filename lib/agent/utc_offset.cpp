@@ -25,10 +25,11 @@ std::optional<std::chrono::minutes> parse_distance(std::string_view text) {
     }
     const auto hour = parse_integer(hours);
     const auto minute = parse_integer(two_digits ? minutes : "0");
-    if (!hour || !minute || *minute > 59 || *hour * 60 + *minute > 14 * 60) {
+    if (!hour || !minute || *minute > 59) {
         return std::nullopt;
     }
-    return std::chrono::minutes{*hour * 60 + *minute};
+    const std::chrono::minutes distance = std::chrono::hours{*hour} + std::chrono::minutes{*minute};
+    return distance <= std::chrono::hours{14} ? std::optional(distance) : std::nullopt;
 }
 
 }  // namespace

@@ -43,6 +43,8 @@ struct TenantConfig {
     [[nodiscard]] bool has_feature(std::string_view feature) const;
     /// The plan's name with a capital: "Basic".
     [[nodiscard]] std::string tier() const;
+
+    friend bool operator==(const TenantConfig&, const TenantConfig&) = default;
 };
 
 /// A rule and the member it sets.

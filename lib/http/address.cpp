@@ -55,6 +55,17 @@ std::string Address::to_string() const {
     return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
 }
 
+std::string Address::url() const {
+    if (!unix_path.empty()) {
+        return to_string();
+    }
+    Address dialled = *this;
+    if (host.empty() || host == "0.0.0.0" || host == "::") {  // all addresses: loopback is one of them
+        dialled.host = host == "::" ? "::1" : "127.0.0.1";
+    }
+    return "http://" + dialled.to_string();
+}
+
 Result<Address> parse_address(std::string_view text) {
     if (text.substr(0, k_unix.size()) == k_unix) {
         const std::string_view path = text.substr(k_unix.size());

@@ -21,6 +21,8 @@ struct Address {
 
     /// Loopback addresses and unix sockets cannot be reached from other machines.
     [[nodiscard]] bool is_loopback() const;
+    /// What a client is given: "http://127.0.0.1:8080" or "unix:/path".
+    [[nodiscard]] std::string url() const;
     [[nodiscard]] std::string to_string() const;  ///< "127.0.0.1:8080", "[::1]:8080", "unix:/path"
 };
 

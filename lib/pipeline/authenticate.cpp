@@ -13,14 +13,13 @@ Result<void> authenticate(Call& call, PipelineServices& services, const Next& ne
     }
     call.tenant = *std::move(found);
     const Tenant& tenant = *call.tenant;
-    const bool open = tenant.config.auth == "open" && services.open_allowed;
     if (call.presented_key) {
         const KeyRecord* key = tenant.key(*call.presented_key, services.clock.wall());
         if (key == nullptr) {
             return refusal;  // on an open tenant too: a wrong key is a mistake that should show
         }
         call.context.key_id = key->key_id;
-    } else if (!open) {
+    } else if (!tenant.open) {
         return refusal;
     }
     if (!tenant.active()) {

@@ -1,5 +1,3 @@
-#include <fmt/core.h>
-
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,7 +39,8 @@ Result<void> cache(Call& call, PipelineServices& /*services*/, const Next& next)
     if (!call.question->session.empty() || !call.cache_allowed || tenant.config.cache_size == 0) {
         return next(call);
     }
-    const std::string key = fmt::format("{}\n{}", tenant.record.generation, call.question->text);
+    // A change of settings starts with an empty cache, so the question alone is the key.
+    const std::string& key = call.question->text;
     if (std::optional<std::string> kept = tenant.cache->get(key)) {
         return deliver(call, decode(*kept));
     }

@@ -17,7 +17,6 @@ struct PipelineServices {
     TenantManager& tenants;
     const Clock& clock;
     Log& log;
-    bool open_allowed = true;                       ///< false: tenants with auth = "open" need a key all the same
     std::atomic<bool> access_log{true};             ///< a log line per call
     std::atomic<std::int64_t> invalid_requests{0};  ///< calls that belong to no tenant's numbers
 };

@@ -169,7 +169,9 @@ void TenantFiles::set_max_bytes(std::string_view tenant, std::int64_t max_bytes)
     std::shared_ptr<OpenFile> open;
     {
         const std::lock_guard lock(m_state->mutex);
-        m_state->max_bytes[id] = max_bytes;
+        if (std::exchange(m_state->max_bytes[id], max_bytes) == max_bytes) {
+            return;
+        }
         const auto found = m_state->files.find(id);
         if (found != m_state->files.end()) {
             open = found->second.file;
@@ -179,6 +181,29 @@ void TenantFiles::set_max_bytes(std::string_view tenant, std::int64_t max_bytes)
         const std::lock_guard lock(open->mutex);
         open->database.reset();
     }
+}
+
+Result<void> TenantFiles::checkpoint_leftovers() {
+    constexpr SchemaPart k_no_part{"", {}};
+    constexpr std::string_view k_suffix = ".db-wal";
+    std::error_code fault;
+    Result<void> outcome;
+    for (const auto& entry : std::filesystem::directory_iterator(m_state->folder, fault)) {
+        std::string name = entry.path().filename().string();
+        if (!name.ends_with(k_suffix)) {
+            continue;
+        }
+        name.resize(name.size() - k_suffix.size());
+        // A connection that has never read does not checkpoint when it closes.
+        Result<void> touched = read(name, k_no_part, [](Database& database) -> Result<void> {
+            database.query("SELECT count(*) FROM sqlite_schema").step();
+            return {};
+        });
+        if (!touched && outcome) {
+            outcome = std::move(touched);
+        }
+    }
+    return outcome;
 }
 
 bool TenantFiles::exists(std::string_view tenant) const {

@@ -1,5 +1,8 @@
 #include "tenant/factory.h"
 
+
+#include <fmt/core.h>
+
 #include <chrono>
 #include <utility>
 
@@ -38,6 +41,11 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
     tenant->config = config.resolve(record.id, record.own);
     tenant->keys = keys;
     add_key_hashes(*tenant);
+    tenant->open = tenant->config.auth == "open" && m_open_allowed;
+    if (tenant->config.auth == "open" && !tenant->open) {
+        m_log.warning(fmt::format("tenant '{}' has auth = open, but others can reach this server: it needs a key",
+                                  record.id));
+    }
 
     if (old != nullptr) {
         tenant->counters = old->counters;
@@ -64,7 +72,7 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
         }
         tenant->store = *std::move(store);
     }
-    if (old != nullptr && old->record.generation == record.generation) {
+    if (old != nullptr && old->config == tenant->config) {
         tenant->cache = old->cache;
         tenant->flights = old->flights;
     } else {

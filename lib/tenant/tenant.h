@@ -23,6 +23,7 @@ struct Tenant {
     TenantRecord record;
     TenantConfig config;
     std::vector<KeyRecord> keys;  ///< of the catalog and of key_hashes
+    bool open = false;            ///< needs no key: auth = "open", where the server allows it
 
     std::shared_ptr<TenantCounters> counters;
     std::shared_ptr<Limits> limits;  ///< its state lies in the slot of `counters`

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "agent/agent.h"
-#include "agent/naive_store.h"
+#include "agent/memory_store.h"
 #include "agent/scripted_model.h"
 #include "support/fake_clock.h"
 
@@ -45,7 +45,7 @@ struct AgentFixture {
 
     /// Makes the agent anew, after a change of `profile` or `model`.
     void build() {
-        agent = std::make_unique<Agent>(profile, model ? model : make_builtin_model(profile), tools, store, clock);
+        agent = std::make_unique<Agent>(profile, model ? model : make_builtin_model(profile), tools, *store, clock);
     }
 
     Result<Answer> ask(std::string text, std::string session = "") {
@@ -60,7 +60,7 @@ struct AgentFixture {
     }
 
     FakeClock clock;
-    NaiveStore store;
+    MemoryStore store{clock};
     ToolBox tools = ToolBox::builtin();
     AgentProfile profile{"Basic Corp",
                          "Basic",

@@ -156,7 +156,7 @@ TEST_CASE("steps are bounded and the last step's calls do not run") {
     f.profile.max_steps = 1;
     f.build();
     CHECK(f.ask("x").error().code == Code::upstream);
-    CHECK(*f.store.bytes_used() == 0);
+    CHECK(*f.store->bytes_used() == 0);
     f.profile.max_steps = 3;
     f.build();
     CHECK(f.ask("x", "s").error().code == Code::upstream);
@@ -179,7 +179,7 @@ TEST_CASE("the deadline is checked before each step and each call") {
                                    }}});
     f.build();
     CHECK(f.ask("x").error().code == Code::timeout);
-    CHECK_FALSE(*f.store.get("memory", "c"));
+    CHECK_FALSE(*f.store->get("memory", "c"));
 }
 
 TEST_CASE("a stop before or within the answer ends it") {
@@ -239,10 +239,10 @@ TEST_CASE("a bad session id is refused before the model is asked") {
 
 TEST_CASE("a full store fails the turn, and the last piece stays back") {
     AgentFixture f;
-    f.store.set_max_bytes(50);
+    f.store->set_max_bytes(50);
     CHECK(f.ask("Hello", "s").error().code == Code::storage_full);
     CHECK(f.sink.pieces.size() == 2);
-    CHECK(*f.store.bytes_used() == 0);
+    CHECK(*f.store->bytes_used() == 0);
     CHECK(f.ask("Hello"));
     CHECK(f.ask("remember my favorite colors of all are blue and green and white").error().code == Code::storage_full);
 }

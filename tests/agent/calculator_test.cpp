@@ -34,7 +34,7 @@ class ExpressionMaker {
     Made make(int depth) {
         if (depth == 0) {
             const int number = pick(1, 9);
-            return {std::to_string(number), number};
+            return {std::to_string(number), static_cast<double>(number)};
         }
         const auto [left, a] = make(depth - 1);
         const auto [right, b] = make(depth - 1);

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/naive_store.h"
+#include "agent/memory_store.h"
 #include "support/fake_clock.h"
 
 namespace {
@@ -18,9 +18,9 @@ using mt::Role;
 using mt::Sessions;
 
 struct Fixture {
-    mt::test::NaiveStore store;
     mt::test::FakeClock clock;
-    Sessions sessions{store, clock};
+    mt::test::MemoryStore store{clock};
+    Sessions sessions{*store, clock};
 };
 
 std::vector<Message> turn(const std::string& question, const std::string& answer) {
@@ -124,7 +124,7 @@ TEST_CASE("an erased session leaves nothing") {
     CHECK(f.sessions.history("t", 10)->empty());
     CHECK(contents(*f.sessions.history("s", 10)) == "q1 a1");
     REQUIRE(f.sessions.erase("s"));
-    CHECK(*f.store.bytes_used() == 0);
+    CHECK(*f.store->bytes_used() == 0);
     REQUIRE(f.sessions.append("s", turn("q3", "a3")));
     CHECK(contents(*f.sessions.history("s", 10)) == "q3 a3");
     CHECK(f.sessions.info("s")->turns == 1);
@@ -171,22 +171,22 @@ TEST_CASE("session ids") {
 TEST_CASE("a full store refuses a turn and keeps nothing of it") {
     Fixture f;
     REQUIRE(f.sessions.append("s", turn("q1", "a1")));
-    const std::int64_t used = *f.store.bytes_used();
-    f.store.set_max_bytes(used + 20);
+    const std::int64_t used = *f.store->bytes_used();
+    f.store->set_max_bytes(used + 20);
     CHECK(f.sessions.append("s", turn("q2", "a2")).error().code == mt::Code::storage_full);
     CHECK(contents(*f.sessions.history("s", 10)) == "q1 a1");
-    CHECK(*f.store.bytes_used() == used);
+    CHECK(*f.store->bytes_used() == used);
     // Room for the turn but not for the index entry of a new session.
-    f.store.set_max_bytes(used + 190);
+    f.store->set_max_bytes(used + 190);
     CHECK(f.sessions.append("t", turn("q3", "a3")).error().code == mt::Code::storage_full);
-    CHECK(*f.store.bytes_used() == used);
+    CHECK(*f.store->bytes_used() == used);
 }
 
 TEST_CASE("a damaged session is told and can be erased") {
     Fixture f;
     REQUIRE(f.sessions.append("s", turn("q", "a")));
-    REQUIRE(f.store.put("sessions", "s", "{"));
+    REQUIRE(f.store->put("sessions", "s", "{"));
     CHECK(f.sessions.history("s", 10).error().code == mt::Code::failed);
     CHECK(f.sessions.erase("s"));
-    CHECK(*f.store.bytes_used() == 0);
+    CHECK(*f.store->bytes_used() == 0);
 }

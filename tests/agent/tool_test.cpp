@@ -5,7 +5,7 @@
 #include <array>
 #include <string>
 
-#include "agent/naive_store.h"
+#include "agent/memory_store.h"
 #include "support/fake_clock.h"
 
 namespace {
@@ -18,12 +18,12 @@ struct Tools {
         if (const auto fits = mt::ToolBox::check_arguments(*tool, arguments); !fits) {
             return "refused: " + fits.error().message;
         }
-        const auto result = tool->call(arguments, {store, clock}, {});
+        const auto result = tool->call(arguments, {*store, clock}, {});
         return result ? *result : std::string(mt::describe(result.error().code).name) + ": " + result.error().message;
     }
 
-    mt::test::NaiveStore store;
     mt::test::FakeClock clock;
+    mt::test::MemoryStore store{clock};
     mt::ToolBox box = mt::ToolBox::builtin();
 };
 
@@ -90,7 +90,7 @@ TEST_CASE("remember and recall") {
     CHECK(tools.call("recall", R"({"key":"color"})") == "red");
     CHECK(tools.call("remember", R"({"key":" ","value":"x"})").starts_with("invalid: "));
     CHECK(tools.call("recall", R"({"key":")" + std::string(129, 'k') + R"("})").starts_with("invalid: "));
-    tools.store.set_max_bytes(10);
+    tools.store->set_max_bytes(10);
     CHECK(tools.call("remember", R"({"key":"size","value":"large"})").starts_with("storage_full: "));
 }
 

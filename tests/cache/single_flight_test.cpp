@@ -73,6 +73,32 @@ SingleFlight::Compute never() {
     return [](const std::stop_token&) -> Result<std::string> { return Error{Code::internal, "must not run"}; };
 }
 
+enum class End { value, own_error, gone, wrong };
+
+// One caller of a short computation of its key, which fails or is left by its client on another thread.
+End one_call(SingleFlight& flights, const std::string& key, bool fails, bool leaves) {
+    std::stop_source client;
+    std::jthread leaver;
+    if (leaves) {
+        leaver = std::jthread([&client] { client.request_stop(); });
+    }
+    const auto compute = [&](const std::stop_token& stop) -> Result<std::string> {
+        std::this_thread::yield();
+        if (fails || stop.stop_requested()) {
+            return Error{Code::upstream, "own"};
+        }
+        return key;
+    };
+    const SingleFlight::Outcome outcome = flights.run(key, client.get_token(), compute);
+    if (outcome.value) {
+        return *outcome.value == key ? End::value : End::wrong;
+    }
+    if (client.stop_requested()) {
+        return End::gone;
+    }
+    return fails && !outcome.shared ? End::own_error : End::wrong;
+}
+
 SingleFlight::Compute give(std::string value) {
     return [value = std::move(value)](const std::stop_token&) -> Result<std::string> { return value; };
 }
@@ -85,6 +111,7 @@ TEST_CASE("32 callers of one key compute once and share the value") {
     Caller leader(flights, "k", gate.compute("value"));
     REQUIRE(eventually([&] { return gate.started == 1; }));
     std::vector<std::unique_ptr<Caller>> followers;
+    followers.reserve(31);
     for (int i = 0; i < 31; ++i) {
         followers.push_back(std::make_unique<Caller>(flights, "k", never()));
     }
@@ -120,6 +147,7 @@ TEST_CASE("an error is the leader's own: a waiting caller computes in turn and t
     Caller leader(flights, "k", failing);
     REQUIRE(eventually([&] { return gate.started == 1; }));
     std::vector<std::unique_ptr<Caller>> followers;
+    followers.reserve(3);
     for (int i = 0; i < 3; ++i) {
         followers.push_back(std::make_unique<Caller>(flights, "k", counting));
     }
@@ -265,32 +293,19 @@ TEST_CASE("property: with clients leaving at random every caller gets its value,
     SingleFlight flights;
     std::atomic<int> wrong{0};
     std::atomic<int> values{0};
+    const auto call_at_random = [&](unsigned seed) {
+        std::mt19937 random(seed);
+        for (int i = 0; i < 1500; ++i) {
+            const End end = one_call(flights, std::to_string(random() % 3), random() % 4 == 0, random() % 4 == 0);
+            wrong += end == End::wrong ? 1 : 0;
+            values += end == End::value ? 1 : 0;
+        }
+    };
     {
         std::vector<std::jthread> threads;
+        threads.reserve(8);
         for (unsigned t = 0; t < 8; ++t) {
-            threads.emplace_back([&, t] {
-                std::mt19937 random(t);
-                for (int i = 0; i < 1500; ++i) {
-                    const std::string key = std::to_string(random() % 3);
-                    const bool fails = random() % 4 == 0;
-                    std::stop_source client;
-                    std::jthread leaver;
-                    if (random() % 4 == 0) {
-                        leaver = std::jthread([&client] { client.request_stop(); });
-                    }
-                    const auto compute = [&](const std::stop_token& stop) -> Result<std::string> {
-                        std::this_thread::yield();
-                        return fails || stop.stop_requested() ? Result<std::string>(Error{Code::upstream, "own"})
-                                                              : Result<std::string>(key);
-                    };
-                    const SingleFlight::Outcome outcome = flights.run(key, client.get_token(), compute);
-                    const bool gone = !outcome.value && client.stop_requested();
-                    const bool own = !outcome.value && fails && !outcome.shared;
-                    const bool right = outcome.value && *outcome.value == key;
-                    wrong += gone || own || right ? 0 : 1;
-                    values += right ? 1 : 0;
-                }
-            });
+            threads.emplace_back(call_at_random, t);
         }
     }
     CHECK(wrong == 0);

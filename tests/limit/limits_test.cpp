@@ -345,6 +345,7 @@ TEST_CASE("64 threads never pass max_concurrency") {
     std::atomic<std::int64_t> admitted{0};
     {
         std::vector<std::jthread> threads;
+        threads.reserve(k_threads);
         for (int t = 0; t < k_threads; ++t) {
             threads.emplace_back([&] {
                 for (int i = 0; i < 2000; ++i) {
@@ -370,10 +371,11 @@ TEST_CASE("64 threads never pass max_concurrency") {
 }
 
 TEST_CASE("threads together are admitted exactly the burst") {
-    LimitFixture f({.rate_limit = 1, .burst = 1000, .tokens_per_minute = 3 * 1000});
+    LimitFixture f({.rate_limit = 1, .burst = 1000, .tokens_per_minute = 3000});
     std::atomic<int> admitted{0};
     {
         std::vector<std::jthread> threads;
+        threads.reserve(16);
         for (int t = 0; t < 16; ++t) {
             threads.emplace_back([&] {
                 for (int i = 0; i < 200; ++i) {

@@ -108,14 +108,7 @@ TEST_CASE("two stores on one file, through one connection or two, lose nothing")
         std::atomic<int> failed{0};
         const auto work = [&](Store& store, const std::string& own) {
             for (int i = 0; i < k_rounds; ++i) {
-                bool counted = false;
-                while (!counted) {
-                    const Result<std::optional<Entry>> entry = store.get("ns", "count");
-                    const std::int64_t version = entry && *entry ? (*entry)->version : 0;
-                    const auto put = store.put("ns", "count", std::to_string(version + 1), {.if_version = version});
-                    counted = put.has_value();
-                    failed += counted || put.error().code == Code::conflict ? 0 : 1;
-                }
+                failed += count_up(store) ? 0 : 1;
                 failed += store.put("ns", own + std::to_string(i), "value") ? 0 : 1;
             }
         };

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/tool.h"
+#include "base/log.h"
+#include "pipeline/pipeline.h"
+#include "stats/ledger.h"
+#include "stats/slot_file.h"
+#include "support/house.h"
+#include "tenant/factory.h"
+#include "tenant/manager.h"
+#include "tenant/stats_reader.h"
+
+namespace mt::test {
+
+/// Takes an answer.
+class TextSink final : public Sink {
+  public:
+    bool on_text(std::string_view piece) override {
+        text += piece;
+        return true;
+    }
+    bool on_tool_call(const ToolCall& /*call*/) override { return true; }
+    std::string text;
+};
+
+/// Everything below the wire: catalog, ledger, tenants and pipeline, on one fake clock.
+struct ServiceHouse : CatalogHouse {
+    ServiceHouse()
+        : log(LogLevel::off),
+          slots(*SlotFile::open(folder.slots(), clock)),
+          ledger(*slots, files, clock, log),
+          tools(ToolBox::builtin()),
+          factory(ledger, files, tools, clock, log),
+          tenants(*catalog, factory, ledger, std::make_shared<const Config>(*parse_config("", "")), log),
+          stats(*catalog, files, slots.get(), &tenants),
+          pipeline{tenants, clock, log} {
+        pipeline.access_log = false;
+    }
+
+    /// A tenant that needs no key.
+    Result<TenantRecord> add_open(const std::string& id, Settings own = {}) {
+        own["auth"] = std::string("open");
+        return add(id, own);
+    }
+
+    /// What became of one call.
+    struct Asked {
+        Result<void> outcome;
+        std::string text;
+        CacheUse cache = CacheUse::bypass;
+        std::optional<LimitStatus> limit;
+        [[nodiscard]] Code code() const { return outcome.error().code; }
+    };
+
+    Asked ask(const std::string& tenant, const std::string& text, const std::string& session = {},
+              const std::optional<std::string>& key = std::nullopt) {
+        TextSink sink;
+        Call call(sink);
+        call.tenant_id = tenant;
+        call.presented_key = key;
+        call.question = Question{text, session};
+        call.route = "test";
+        Result<void> outcome = run_pipeline(call, pipeline);
+        return {std::move(outcome), sink.text, call.cache, call.limit};
+    }
+
+    [[nodiscard]] Totals totals(const std::string& id) { return stats.one(id)->totals; }
+
+    Log log;
+    std::unique_ptr<SlotFile> slots;
+    Ledger ledger;
+    ToolBox tools;
+    TenantFactory factory;
+    TenantManager tenants;
+    StatsReader stats;
+    PipelineServices pipeline;
+};
+
+}  // namespace mt::test
