@@ -176,7 +176,7 @@ std::optional<std::string> command(std::string_view text) {
     eat(text, "the");
     for (const Verb& verb : k_verbs) {
         std::string_view rest = text;
-        if (eat(rest, verb.name)) {
+        if (may_match(rest, verb.name) && eat(rest, verb.name)) {
             std::optional<std::string> expression = apply_verb(rest, verb);
             if (expression) {
                 return expression;
@@ -185,7 +185,7 @@ std::optional<std::string> command(std::string_view text) {
     }
     for (const OneOperandVerb& verb : k_one_operand_verbs) {
         std::string_view rest = text;
-        if (eat(rest, verb.name)) {
+        if (may_match(rest, verb.name) && eat(rest, verb.name)) {
             const std::optional<std::string> a = operand(rest);
             if (a) {
                 return fill(verb.shape, *a, "");

@@ -124,7 +124,7 @@ bool is_letter(char c) {
 
 const Replacement* eat_replacement(std::string_view& text, std::span<const Replacement> table) {
     for (const Replacement& row : table) {
-        if (eat(text, row.words)) {
+        if (may_match(text, row.words) && eat(text, row.words)) {
             return &row;
         }
     }

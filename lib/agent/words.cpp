@@ -111,7 +111,8 @@ bool eat(std::string_view& text, std::string_view phrase) {
 }
 
 bool eat_one(std::string_view& text, std::span<const std::string_view> phrases) {
-    return std::any_of(phrases.begin(), phrases.end(), [&text](std::string_view phrase) { return eat(text, phrase); });
+    return std::any_of(phrases.begin(), phrases.end(),
+                       [&text](std::string_view phrase) { return may_match(text, phrase) && eat(text, phrase); });
 }
 
 void eat_all(std::string_view& text, std::span<const std::string_view> phrases) {
@@ -138,8 +139,10 @@ std::size_t find_last_words(std::string_view text, std::string_view phrase) {
 }
 
 std::string_view strip_politeness(std::string_view text) {
+    constexpr int k_most = 8;
     text = trim(text);
-    eat_all(text, k_polite);
+    for (int i = 0; i < k_most && eat_one(text, k_polite); ++i) {
+    }
     return text;
 }
 

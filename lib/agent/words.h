@@ -16,6 +16,12 @@ std::size_t match(std::string_view text, std::string_view phrase);
 /// Takes `phrase` and the blanks after it from the front of `text`. False, with `text` unchanged, when it is not there.
 bool eat(std::string_view& text, std::string_view phrase);
 
+/// False when the first character already tells that `phrase` does not match: most phrases end here.
+inline bool may_match(std::string_view text, std::string_view phrase) {
+    const char first = text.empty() ? '\0' : text.front();
+    return (first >= 'A' && first <= 'Z' ? first - 'A' + 'a' : first) == phrase.front();
+}
+
 /// Takes the first of `phrases` that matches: put longer ones first.
 bool eat_one(std::string_view& text, std::span<const std::string_view> phrases);
 
@@ -28,7 +34,7 @@ std::size_t find_words(std::string_view text, std::string_view phrase, std::size
 /// The same for the last occurrence.
 std::size_t find_last_words(std::string_view text, std::string_view phrase);
 
-/// Without "please", "can you", "now" and the like in front.
+/// Without "please", "can you", "now" and the like in front, up to 8 of them.
 std::string_view strip_politeness(std::string_view text);
 
 /// Without blanks, final . ? ! , ; : = and "please" or "for me" at the end. A '!' right after a digit or ')' stays.

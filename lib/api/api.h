@@ -22,8 +22,8 @@ struct Services {
     Ledger& ledger;
     const Clock& clock;
     Log& log;
-    std::string operator_token;
-    std::string version;
+    std::string operator_token{};
+    std::string version{};
     bool loopback = true;                    ///< the server cannot be reached from other machines
     std::int64_t request_timeout_ms = 60'000;
     std::function<std::int64_t()> connections = nullptr;  ///< open now, for metrics

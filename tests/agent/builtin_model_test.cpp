@@ -107,6 +107,7 @@ TEST_CASE("an error of a tool is shown and ends the chain") {
     AgentFixture f;
     CHECK(lines(f, "calculate 1/0") == "calculator: error: division by zero at position 2");
     CHECK(lines(f, "calculate 1/0 and remember it as x") == "calculator: error: division by zero at position 2");
+    CHECK(lines(f, "calculate 1/0 and calculate 2+2") == "calculator: error: division by zero at position 2");
     CHECK(lines(f, "analyze 1, x, 3") == "analyze: error: line 1, value 2: 'x' is no number");
     CHECK(lines(f, "what do you remember?") == "recall: nothing is remembered");
 }

@@ -3,9 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/memory_store.h"
@@ -21,6 +26,44 @@ struct Fixture {
     mt::test::FakeClock clock;
     mt::test::MemoryStore store{clock};
     Sessions sessions{*store, clock};
+};
+
+// Passes everything on; `before` runs once, ahead of the next put or erase in `where`: another request comes between.
+class RacingStore final : public mt::Store {
+  public:
+    explicit RacingStore(mt::Store& store) : m_store(store) {}
+
+    mt::Result<std::int64_t> put(std::string_view ns, std::string_view key, std::string_view value,
+                                 const mt::PutOptions& options) override {
+        race(ns);
+        return m_store.put(ns, key, value, options);
+    }
+    mt::Result<std::optional<mt::Entry>> get(std::string_view ns, std::string_view key) override {
+        return m_store.get(ns, key);
+    }
+    mt::Result<mt::Page> list(std::string_view ns, std::string_view prefix, std::string_view cursor,
+                              std::int64_t limit) override {
+        return m_store.list(ns, prefix, cursor, limit);
+    }
+    mt::Result<bool> erase(std::string_view ns, std::string_view key) override {
+        race(ns);
+        return m_store.erase(ns, key);
+    }
+    mt::Result<void> clear(std::string_view ns) override { return m_store.clear(ns); }
+    mt::Result<std::int64_t> bytes_used() override { return m_store.bytes_used(); }
+    void set_max_bytes(std::int64_t max_bytes) override { m_store.set_max_bytes(max_bytes); }
+
+    std::string where{};
+    std::function<void()> before{};
+
+  private:
+    void race(std::string_view ns) {
+        if (before && ns == where) {
+            std::exchange(before, nullptr)();
+        }
+    }
+
+    mt::Store& m_store;
 };
 
 std::vector<Message> turn(const std::string& question, const std::string& answer) {
@@ -112,6 +155,34 @@ TEST_CASE("turns that are added at once all get in") {
     CHECK(history->size() == 4 * k_each);
     CHECK(marks.size() == 2 * k_each);
     CHECK(f.sessions.info("s")->turns == std::int64_t{2 * k_each});
+}
+
+TEST_CASE("a turn that comes between the steps of another is not lost") {
+    Fixture f;
+    RacingStore racing(*f.store);
+    Sessions slow(racing, f.clock);
+    for (const char* where : {"session:s", "sessions"}) {
+        CAPTURE(where);
+        racing.where = where;
+        racing.before = [&f] { CHECK(f.sessions.append("s", turn("q1", "a1"))); };
+        REQUIRE(slow.append("s", turn("q2", "a2")));
+        const auto history = f.sessions.history("s", 10);
+        REQUIRE(history);
+        CHECK(history->size() == 4);
+        CHECK(f.sessions.info("s")->turns == 2);
+        REQUIRE(f.sessions.erase("s"));
+    }
+}
+
+TEST_CASE("a turn that comes while its session is erased goes with it") {
+    Fixture f;
+    RacingStore racing(*f.store);
+    Sessions slow(racing, f.clock);
+    REQUIRE(f.sessions.append("s", turn("q1", "a1")));
+    racing.where = "sessions";
+    racing.before = [&f] { CHECK(f.sessions.append("s", turn("q2", "a2"))); };
+    REQUIRE(slow.erase("s"));
+    CHECK(*f.store->bytes_used() == 0);
 }
 
 TEST_CASE("an erased session leaves nothing") {

@@ -17,11 +17,9 @@ namespace {
 
 const std::string k_token = "operator-token-for-tests";
 
-class Reply final : public http::Responder {
+class Reply {
   public:
-    void send(http::Response response) override { m_response = std::move(response); }
-    http::StreamWriter& start_stream(http::Response /*head*/) override { throw std::logic_error("not streamed"); }
-    [[nodiscard]] std::stop_token stop_token() const override { return {}; }
+    explicit Reply(http::Response response) : m_response(std::move(response)) {}
 
     [[nodiscard]] int status() const { return m_response.status; }
     [[nodiscard]] const std::string& body() const { return m_response.body; }
@@ -38,6 +36,14 @@ class Reply final : public http::Responder {
 
   private:
     http::Response m_response;
+};
+
+class Capture final : public http::Responder {
+  public:
+    void send(http::Response response) override { sent = std::move(response); }
+    http::StreamWriter& start_stream(http::Response /*head*/) override { throw std::logic_error("not streamed"); }
+    [[nodiscard]] std::stop_token stop_token() const override { return {}; }
+    http::Response sent;
 };
 
 // The endpoints over a service, without sockets.
@@ -62,9 +68,9 @@ struct Endpoints : test::ServiceHouse {
         request.fields = std::move(fields);
         request.body = std::move(body);
         request.loopback = true;
-        Reply reply;
-        api.handle(request, reply);
-        return reply;
+        Capture capture;
+        api.handle(request, capture);
+        return Reply(std::move(capture.sent));
     }
     Reply as_operator(const std::string& method, const std::string& target, const Json& body = nullptr) {
         http::Fields fields{{"Authorization", "Bearer " + k_token}};

@@ -1,6 +1,7 @@
 // The one ledger and its views: /stats, /{tenant}/stats, /metrics and `mtagent stats`.
 
 #include <array>
+#include <csignal>
 
 #include "e2e/site.h"
 
@@ -126,6 +127,25 @@ TEST_CASE("the numbers are there without a server, before and after") {
     const Json stats = parse_json(server.get("/stats").body);
     CHECK(server.terminate().exit == 0);
     check_kept(site.json({"stats"}), stats);
+}
+
+TEST_CASE("stats --watch shows the numbers again and again, until interrupted") {
+    const Site site;
+    site.add("acme");
+    Process watching = site.start({"stats", "--watch"});
+    const auto rounds = [&] {
+        const std::string text = watching.out();
+        std::size_t count = 0;
+        for (std::size_t at = text.find("acme"); at != std::string::npos; at = text.find("acme", at + 1)) {
+            ++count;
+        }
+        return count;
+    };
+    CHECK(time_until([&] { return rounds() >= 2; }, std::chrono::seconds{10}));
+    watching.signal(SIGINT);
+    const Outcome done = watching.wait();
+    CHECK(done.exit == 0);
+    CHECK(done.out.find('\x1b') == std::string::npos);
 }
 
 TEST_CASE("history and percentiles belong to advanced-analytics") {

@@ -113,6 +113,37 @@ TEST_CASE("a request that is already in the socket when the drain begins is answ
     }
 }
 
+TEST_CASE("a client that waits in the backlog when the drain begins is answered") {
+    Event stalled;
+    Event go_on;
+    Event stopping;
+    mt::Log log(mt::LogLevel::off);
+    // The encoder runs where connections are accepted, so it can hold that up.
+    mt::http::Server server([](const Request&, Responder& responder) { responder.send({.body = "just in time"}); },
+                            [&](const mt::Error& error) {
+                                stalled.set();
+                                go_on.wait();
+                                return TestServer::encode(error);
+                            },
+                            {}, log);
+    const auto address = server.start({"127.0.0.1", 0, ""});
+    REQUIRE(address);
+    RawClient refused(*address);
+    REQUIRE(refused.send("nonsense\r\n\r\n"));
+    REQUIRE(stalled.wait());
+    RawClient client(*address);
+    REQUIRE(client.send(get("/")));
+    const std::jthread stopper([&] {
+        stopping.set();
+        server.stop(std::chrono::seconds(10));
+    });
+    REQUIRE(stopping.wait());
+    go_on.set();
+    CHECK(client.reply().body == "just in time");
+    client.leave();
+    refused.leave();
+}
+
 TEST_CASE("stop may be called twice, and without a start") {
     mt::Log log(mt::LogLevel::off);
     mt::http::Server never([](const Request&, Responder&) {}, TestServer::encode, {}, log);

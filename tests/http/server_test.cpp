@@ -299,6 +299,37 @@ TEST_CASE("a unix socket is private, replaces a dead one, and is removed at the 
     CHECK(std::filesystem::exists(file));
 }
 
+TEST_CASE("a request that is left in the socket while another is answered is not forgotten") {
+    // What one read takes at most: the first request fills it exactly, so nothing of the second is seen with it.
+    constexpr std::size_t k_one_read = 64UL * 1024;
+    const mt::test::TempFolder folder;
+    mt::test::Event stalled;
+    mt::test::Event go_on;
+    mt::Log log(mt::LogLevel::off);
+    // The encoder runs where requests are read, so it can hold up reading until both requests are in the socket.
+    mt::http::Server server(
+        echo,
+        [&](const mt::Error& error) {
+            stalled.set();
+            go_on.wait();
+            return TestServer::encode(error);
+        },
+        {}, log);
+    const auto address = server.start({"", 0, folder.path() / "s"});
+    REQUIRE(address);
+    RawClient refused(*address);
+    REQUIRE(refused.send("nonsense\r\n\r\n"));
+    REQUIRE(stalled.wait());
+    RawClient client(*address);
+    std::string first = post("/1", std::string(k_one_read, 'x'));
+    first = post("/1", std::string(k_one_read - (first.size() - k_one_read), 'x'));
+    REQUIRE(first.size() == k_one_read);
+    REQUIRE(client.send(first + get("/2")));
+    go_on.set();
+    CHECK(client.reply().status == 200);
+    CHECK(client.reply().body == "GET /2 ");
+}
+
 TEST_CASE("without a free descriptor the server waits, without spinning, and accepts later") {
     TestServer server(echo);
     rlimit before{};

@@ -62,6 +62,7 @@ TEST_CASE("a database file is private and a missing one is made only when asked"
     REQUIRE_FALSE(missing);
     CHECK(missing.error().code == Code::not_found);
     const auto database = open(folder.path() / "a.db");
+    REQUIRE(database->migrate(k_new));
     CHECK(mode_of(folder.path() / "a.db") == 0600);
     CHECK(mode_of(folder.path() / "a.db-wal") == 0600);
 }

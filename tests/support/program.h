@@ -33,8 +33,8 @@ struct Launch {
     bool obeys_permissions = false;  ///< file modes bind it even when root starts it
 };
 
-/// A child process. Its output is kept in memory; it is killed and reaped, by its own id, at the latest when this object
-/// ends or the test's process does. Not thread-safe.
+/// A child process. Its output is kept in memory; it is killed and reaped, by its own id, at the latest when this
+/// object ends or the test's process does. Not thread-safe.
 class Process {
   public:
     /// Starts mtagent with these words. Throws std::runtime_error when there can be no process.

@@ -1,0 +1,237 @@
+// Data folders that do not work: not writable, from a newer program, full, busy; and many commands at once.
+
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "e2e/site.h"
+#include "sqlite/database.h"
+
+namespace mt::test {
+namespace {
+
+// Runs SQL on a file of the data folder, as somebody else would.
+void execute(const std::filesystem::path& file, const std::string& sql) {
+    Result<std::unique_ptr<Database>> database = Database::open(file, {});
+    REQUIRE(database);
+    const Result<void> done = (*database)->run([&]() -> Result<void> {
+        (*database)->execute(sql);
+        return {};
+    });
+    CHECK(done);
+}
+
+TEST_CASE("a data folder that is not writable is said to be") {
+    Site site;
+    site.launch().obeys_permissions = true;
+    site.add("acme");
+    using std::filesystem::perms;
+    std::filesystem::permissions(site.path("data"), perms::owner_read | perms::owner_exec);
+    for (const Words& words : {Words{"serve", "--listen", "127.0.0.1:0"}, Words{"tenant", "add", "other"}}) {
+        const Outcome done = site.run(words);
+        CHECK(done.exit == 69);
+        CHECK_MESSAGE((done.err.find("data") != std::string::npos && done.err.find("writable") != std::string::npos),
+                      done.err);
+    }
+    std::filesystem::permissions(site.path("data"), perms::owner_all);
+    CHECK(site.json({"tenant", "list"}).size() == 1);
+
+    std::filesystem::create_directory(site.path("closed"));
+    std::filesystem::permissions(site.path("closed"), perms::owner_read | perms::owner_exec);
+    const Outcome inside = site.run({"serve", "--listen", "127.0.0.1:0", "--data", "closed/data"});
+    CHECK(inside.exit == 69);
+    CHECK(inside.err.find("closed") != std::string::npos);
+    const Outcome file = site.run({"serve", "--listen", "127.0.0.1:0", "--data", "tenants.toml"});
+    CHECK(file.exit == 69);
+}
+
+TEST_CASE("files of a newer program are refused and left alone") {
+    const Site site;
+    site.add("acme");
+    {
+        Server server = site.serve();
+        CHECK(server.terminate().exit == 0);
+    }
+    execute(site.path("data/registry.db"), "UPDATE schema_parts SET version = 99");
+    for (const Words& words : {Words{"serve", "--listen", "127.0.0.1:0"}, Words{"tenant", "list"},
+                               Words{"tenant", "add", "other"}, Words{"stats"}}) {
+        const Outcome done = site.run(words);
+        CHECK(done.exit == 78);
+        CHECK_MESSAGE(
+            (done.err.find("registry.db") != std::string::npos && done.err.find("newer") != std::string::npos),
+            done.err);
+    }
+    execute(site.path("data/registry.db"), "UPDATE schema_parts SET version = 1");
+    execute(site.path("data/tenants/acme.db"), "UPDATE schema_parts SET version = 99");
+    const Outcome config = site.run({"tenant", "config", "acme", "rate_limit=5"});
+    CHECK(config.exit == 78);
+    CHECK(config.err.find("acme.db") != std::string::npos);
+}
+
+TEST_CASE("one tenant's unusable file spoils nothing for the others") {
+    const Site site;
+    const std::string key = site.add("acme");
+    {
+        Server server = site.serve();
+        CHECK(server.terminate().exit == 0);
+    }
+    execute(site.path("data/tenants/acme.db"), "UPDATE schema_parts SET version = 99");
+    Server server = site.serve();
+    CHECK(server.get("/acme?q=Hello", bearer(key)).status >= 500);
+    CHECK(server.get("/tenant-basic?q=Hello").status == 200);
+    CHECK(site.json({"tenant", "list"}).size() == 4);
+    const http::Response stats = server.get("/stats");
+    CHECK(stats.status == 200);
+    CHECK(parse_json(stats.body)["tenant-basic"]["allowed"] == 1);
+    CHECK(server.get("/metrics").status == 200);
+    CHECK(site.run({"stats", "tenant-basic"}).exit == 0);
+    CHECK(site.run({"check"}).exit == 1);
+}
+
+TEST_CASE("a registry that is busy ends with 75") {
+    const Site site;
+    site.add("acme");
+    Result<std::unique_ptr<Database>> database = Database::open(site.path("data/registry.db"), {});
+    REQUIRE(database);
+    const Result<void> held = (*database)->transaction([&]() -> Result<void> {
+        CHECK(site.run({"tenant", "add", "other"}).exit == 75);
+        CHECK(site.json({"tenant", "list"}).size() == 1);
+        return {};
+    });
+    CHECK(held);
+    CHECK(site.run({"tenant", "add", "other"}).exit == 0);
+}
+
+// A small disk of its own, where the system lets us mount one.
+class SmallDisk {
+  public:
+    SmallDisk(std::filesystem::path place, const std::string& size) : m_place(std::move(place)) {
+        std::filesystem::create_directory(m_place);
+        m_mounted = mount("tmpfs", m_place.c_str(), "tmpfs", 0, ("mode=0700,size=" + size).c_str()) == 0;
+    }
+    SmallDisk(const SmallDisk&) = delete;
+    SmallDisk& operator=(const SmallDisk&) = delete;
+    ~SmallDisk() {
+        if (m_mounted) {
+            umount2(m_place.c_str(), MNT_DETACH);
+        }
+    }
+    [[nodiscard]] bool mounted() const { return m_mounted; }
+    /// Takes all room that is left.
+    void fill() const {
+        std::ofstream out(m_place / "ballast", std::ios::binary);
+        const std::string block(4096, 'x');
+        while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+        }
+    }
+    void empty() const { std::filesystem::remove(m_place / "ballast"); }
+
+  private:
+    std::filesystem::path m_place;
+    bool m_mounted = false;
+};
+
+TEST_CASE("a full disk: clear refusals, and everything works again when there is room") {
+    const Site site;
+    const SmallDisk disk(site.path("data"), "8m");
+    if (!disk.mounted()) {
+        MESSAGE("SKIPPED: mounting a small disk needs the rights of root");
+        return;
+    }
+    const std::string key = site.add("acme", {"--storage-type", "sqlite", "--rate-limit", "100000"});
+    http::Fields who = bearer(key);
+    who.emplace_back("Content-Type", "text/plain");
+    Server server = site.serve();
+    CHECK(server.send("POST", "/acme", who, "remember colour = turquoise").status == 200);
+    for (const char* tenant : {"basic", "pro", "enterprise"}) {
+        CHECK(server.get("/tenant-" + std::string(tenant) + "?q=Hello").status == 200);
+    }
+    disk.fill();
+
+    const Outcome add = site.run({"tenant", "add", "other"});
+    CHECK(add.exit != 0);
+    CHECK_FALSE(add.err.empty());
+    int status = 200;
+    for (int i = 0; i < 200 && status == 200; ++i) {
+        status =
+            server.send("POST", "/acme", who, "remember k" + std::to_string(i) + " = " + std::string(4000, 'x')).status;
+    }
+    CHECK(status == 507);
+    CHECK(server.get("/acme?q=recall+colour", who).body.find("turquoise") != std::string::npos);
+    CHECK(server.get("/tenant-basic?q=Hello").status == 200);
+    CHECK(server.get("/stats").status == 200);
+    CHECK_FALSE(server.process().ended());
+
+    disk.empty();
+    CHECK(server.send("POST", "/acme", who, "remember late = 1").status == 200);
+    const auto is_ready = [&] { return server.get("/readyz").status == 200; };
+    CHECK(time_until(is_ready, std::chrono::seconds{10}));
+    CHECK(server.terminate().exit == 0);
+    CHECK(site.json({"check"})["faults"].empty());
+    CHECK(site.run({"tenant", "add", "other"}).exit == 0);
+}
+
+TEST_CASE("no room for a first start is said so") {
+    const Site site;
+    const SmallDisk disk(site.path("data"), "64k");
+    if (!disk.mounted()) {
+        MESSAGE("SKIPPED: mounting a small disk needs the rights of root");
+        return;
+    }
+    disk.fill();
+    const Outcome done = site.run({"serve", "--listen", "127.0.0.1:0"});
+    CHECK(done.exit == 1);
+    CHECK_FALSE(done.err.empty());
+}
+
+std::vector<Process> start_all(const Site& site, const std::vector<Words>& commands) {
+    std::vector<Process> running;
+    for (const Words& words : commands) {
+        running.push_back(site.start(words));
+    }
+    return running;
+}
+
+TEST_CASE("of many that add the same tenant at once exactly one wins") {
+    for (const bool served : {false, true}) {
+        CAPTURE(served);
+        const Site site;
+        std::optional<Server> server;
+        if (served) {
+            server.emplace(Launch{site.path()});
+        }
+        int won = 0;
+        int late = 0;
+        for (Process& process : start_all(site, std::vector<Words>(6, {"tenant", "add", "acme"}))) {
+            const Outcome done = process.wait();
+            won += done.exit == 0 ? 1 : 0;
+            late += done.exit == 4 ? 1 : 0;
+        }
+        CHECK(won == 1);
+        CHECK(late == 5);
+        CHECK(site.json({"key", "list", "acme"}).size() == 1);
+    }
+}
+
+TEST_CASE("twenty tenants added at once are all there, and each key opens its own") {
+    const Site site;
+    Server server = site.serve();
+    std::vector<Words> commands;
+    for (int i = 0; i < 20; ++i) {
+        commands.push_back({"tenant", "add", "t" + std::to_string(i)});
+    }
+    std::vector<Process> running = start_all(site, commands);
+    for (std::size_t i = 0; i < running.size(); ++i) {
+        const Outcome done = running[i].wait();
+        CHECK_MESSAGE(done.exit == 0, done.err);
+        const std::string target = "/t" + std::to_string(i) + "?q=Hello";
+        const http::Fields who = bearer(done.out.substr(0, done.out.find('\n')));
+        CHECK(time_until([&] { return server.get(target, who).status == 200; }, std::chrono::seconds{5}));
+    }
+    CHECK(site.json({"tenant", "list"}).size() == 23);
+    CHECK(site.json({"check"})["faults"].empty());
+}
+
+}  // namespace
+}  // namespace mt::test
