@@ -81,7 +81,9 @@ Result<Config> configure(const Console& console, const Flags& flags) {
         }
         config->server.drain_timeout_ms = drain->count();
     }
-    return config;
+    // Seen before the data folder is touched.
+    Result<http::Address> address = http::parse_address(config->server.listen);
+    return address ? std::move(config) : Result<Config>(std::move(address).error());
 }
 
 void reload(Service& service, const Console& console, const Flags& flags) {

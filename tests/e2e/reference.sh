@@ -77,7 +77,7 @@ same "denied in /stats" "$(jq '."tenant-pro".denied' stats.json)" "$refused"
 cat >watch.sh <<'WATCH'
 watch -n 1 'curl -s http://localhost:8080/stats | jq'
 WATCH
-TERM=xterm LINES=60 COLUMNS=100 timeout 3 script -qec "stty rows 60 cols 100; sh watch.sh" /dev/null >watch.txt 2>/dev/null || true
+TERM=xterm timeout 3 script -qec "stty rows 60 cols 100; sh watch.sh" /dev/null >watch.txt 2>/dev/null || true
 for word in Every tenant-basic requests allowed denied avg_latency_ms; do
     grep -q -- "$word" watch.txt || fail "watch does not show $word: $(cat -v watch.txt)"
 done
