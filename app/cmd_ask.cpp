@@ -49,16 +49,16 @@ Result<void> ask(const Console& console, const Flags& flags) {
     }
     Result<TenantRecord> record = workspace.catalog->tenant(flags.tenant);
     if (!record || record->status != TenantStatus::active) {
-        return record ? Error{Code::forbidden, fmt::format("tenant '{}' is {}", flags.tenant,
-                                                           to_string(record->status))}
-                      : std::move(record).error();
+        return record
+                   ? Error{Code::forbidden, fmt::format("tenant '{}' is {}", flags.tenant, to_string(record->status))}
+                   : std::move(record).error();
     }
     const TenantConfig config = workspace.config.resolve(record->id, record->own);
     if (!config.has_feature("basic-chat")) {
         return Error{Code::feature_required, "the feature 'basic-chat' is not part of this plan", "basic-chat"};
     }
-    Result<std::unique_ptr<Store>> store = open_store(
-        config.storage_type, {record->id, config.max_storage, workspace.clock, *workspace.files});
+    Result<std::unique_ptr<Store>> store =
+        open_store(config.storage_type, {record->id, config.max_storage, workspace.clock, *workspace.files});
     if (!store) {
         return std::move(store).error();
     }

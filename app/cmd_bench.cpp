@@ -111,7 +111,8 @@ Result<std::chrono::nanoseconds> parse_latency(const std::string& text) {
     constexpr std::string_view k_micro = "us";
     Error wrong{Code::invalid, fmt::format("--max-p99: '{}' is no duration above 0: write 800us, 50ms or 1s", text)};
     if (text.ends_with(k_micro)) {
-        const Result<std::int64_t> count = parse_integer(std::string_view(text).substr(0, text.size() - k_micro.size()));
+        const Result<std::int64_t> count =
+            parse_integer(std::string_view(text).substr(0, text.size() - k_micro.size()));
         const bool usable = count && *count > 0 && *count < 1'000'000'000;
         return usable ? Result<std::chrono::nanoseconds>(std::chrono::microseconds{*count}) : wrong;
     }

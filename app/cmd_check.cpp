@@ -39,7 +39,8 @@ void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findi
         if (!verdict) {
             return std::move(verdict).error();
         }
-        return *verdict == "ok" ? Result<void>{} : Result<void>{Error{Code::failed, "its file is damaged: " + *verdict}};
+        return *verdict == "ok" ? Result<void>{}
+                                : Result<void>{Error{Code::failed, "its file is damaged: " + *verdict}};
     });
     if (!intact) {
         return fault(intact.error().message);

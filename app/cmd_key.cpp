@@ -67,8 +67,8 @@ Result<void> create(const Console& console, const CreateFlags& flags) {
     if (!key) {
         return std::move(key).error();
     }
-    show_new_key(console, **workspace, *key, fmt::format("key {} is made. Its text, shown this once:",
-                                                         key->record.key_id));
+    show_new_key(console, **workspace, *key,
+                 fmt::format("key {} is made. Its text, shown this once:", key->record.key_id));
     return {};
 }
 
@@ -168,8 +168,7 @@ Run declare_key_revoke(CLI::App& app) {
 Run declare_key_rotate(CLI::App& app) {
     auto flags = std::make_shared<RotateFlags>();
     app.add_option("KEY_ID", flags->key_id, "the 12 characters after mta_")->required();
-    app.add_option("--grace", flags->grace, "how long the old key goes on; default: not at all")
-        ->type_name("DURATION");
+    app.add_option("--grace", flags->grace, "how long the old key goes on; default: not at all")->type_name("DURATION");
     return [flags](Console& console) { return rotate(console, *flags); };
 }
 

@@ -36,8 +36,8 @@ Result<std::string> default_url(const Console& console) {
         return holder->substr(comma + 2);
     }
     if (holder) {
-        return Error{Code::unavailable, fmt::format("the server on {} ({}) does not listen yet", config->data.string(),
-                                                    *holder)};
+        return Error{Code::unavailable,
+                     fmt::format("the server on {} ({}) does not listen yet", config->data.string(), *holder)};
     }
     if (!console.globals().data.empty() || environment("MTAGENT_DATA")) {
         return Error{Code::unavailable, fmt::format("no server runs on data folder {}", config->data.string())};
@@ -51,8 +51,8 @@ Result<void> ping_once(const http::Url& url) {
         return Error{Code::unavailable, std::move(reply).error().message};
     }
     if (reply->status != 200) {
-        return Error{Code::unavailable, fmt::format("the server is not ready: {} {}", reply->status,
-                                                    trim(reply->body))};
+        return Error{Code::unavailable,
+                     fmt::format("the server is not ready: {} {}", reply->status, trim(reply->body))};
     }
     return {};
 }

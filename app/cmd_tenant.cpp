@@ -63,8 +63,8 @@ Result<void> add(const Console& console, const AddFlags& flags) {
         console.print_json(json);
         return {};
     }
-    console.note(fmt::format("tenant '{}' is added with plan {}. Its API key, shown this once:", flags.id,
-                             record->plan));
+    console.note(
+        fmt::format("tenant '{}' is added with plan {}. Its API key, shown this once:", flags.id, record->plan));
     console.print(key->text);
     return {};
 }
@@ -120,9 +120,8 @@ void show_config(const Console& console, const Workspace& workspace, const Tenan
         return console.print_json(api::tenant_json(record, workspace.config));
     }
     const TenantConfig resolved = workspace.config.resolve(record.id, record.own);
-    std::vector<std::vector<std::string>> rows{{"SETTING", "FROM", "VALUE"},
-                                               {"id", "", record.id},
-                                               {"status", "", std::string(to_string(record.status))}};
+    std::vector<std::vector<std::string>> rows{
+        {"SETTING", "FROM", "VALUE"}, {"id", "", record.id}, {"status", "", std::string(to_string(record.status))}};
     for (const TenantField& field : tenant_fields()) {
         const bool own = record.own.contains(field.rule.name);
         rows.push_back({std::string(field.rule.name), own ? "tenant" : "plan",
@@ -224,7 +223,8 @@ Run declare_tenant_config(CLI::App& app) {
     auto flags = std::make_shared<ConfigFlags>();
     app.add_option("ID", flags->id, "tenant")->required();
     app.add_option("KEY=VALUE", flags->assignments, "settings to change");
-    app.add_option("--unset", flags->unset, "settings to take back to the plan's value")->type_name("KEY")
+    app.add_option("--unset", flags->unset, "settings to take back to the plan's value")
+        ->type_name("KEY")
         ->allow_extra_args(false);
     return [flags](Console& console) { return config(console, *flags); };
 }

@@ -102,8 +102,8 @@ Result<void> carry_out(Workspace& workspace, const Plan& plan) {
         }
     }
     for (const Plan::Change& change : plan.change) {
-        Result<TenantRecord> changed = workspace.catalog->update_tenant(
-            change.present.id, change.changes, workspace.check_for(change.present.id), who);
+        Result<TenantRecord> changed = workspace.catalog->update_tenant(change.present.id, change.changes,
+                                                                        workspace.check_for(change.present.id), who);
         if (!changed) {
             return std::move(changed).error();
         }
@@ -127,12 +127,8 @@ std::optional<Value> present_value(const Plan::Change& change, const std::string
 }
 
 Json plan_json(const Plan& plan, bool dry_run) {
-    Json json{{"dry_run", dry_run},
-              {"created", Json::array()},
-              {"changed", Json::array()},
-              {"removed", plan.remove},
-              {"not_in_file", plan.extra},
-              {"unchanged", plan.unchanged}};
+    Json json{{"dry_run", dry_run},     {"created", Json::array()},  {"changed", Json::array()},
+              {"removed", plan.remove}, {"not_in_file", plan.extra}, {"unchanged", plan.unchanged}};
     for (const TenantSpec& spec : plan.create) {
         json["created"].push_back(spec.id);
     }
@@ -154,9 +150,9 @@ std::string plan_text(const Plan& plan) {
     }
     for (const Plan::Change& change : plan.change) {
         for (const auto& [name, value] : change.changes) {
-            text += fmt::format("~ {} {}: {} -> {}\n", change.present.id, name,
-                                setting_json(name, present_value(change, name)).dump(),
-                                setting_json(name, value).dump());
+            text +=
+                fmt::format("~ {} {}: {} -> {}\n", change.present.id, name,
+                            setting_json(name, present_value(change, name)).dump(), setting_json(name, value).dump());
         }
     }
     for (const std::string& id : plan.remove) {

@@ -68,8 +68,8 @@ constexpr std::array k_commands{
                "  mtagent bench http://127.0.0.1:8080/tenant-pro?q=test --connections 10 --duration 5s\n"
                "  mtagent bench --duration 2s --max-p99 50ms --max-error-rate 0.1%",
                declare_bench},
-    CommandRow{"", "ping", "Tell whether a server is ready.", "  mtagent ping\n  mtagent ping http://127.0.0.1:8080 --wait 5s",
-               declare_ping},
+    CommandRow{"", "ping", "Tell whether a server is ready.",
+               "  mtagent ping\n  mtagent ping http://127.0.0.1:8080 --wait 5s", declare_ping},
     CommandRow{"", "check", "Check tenants.toml and the data folder.", "  mtagent check\n  mtagent check --json",
                declare_check},
 };
@@ -81,8 +81,9 @@ class Program {
   public:
     Program() : m_app("One agent for every customer, from one binary.", "mtagent") {
         m_app.set_version_flag("--version", "mtagent " MTAGENT_VERSION);
-        m_app.footer("Examples:\n  mtagent serve\n  curl \"http://localhost:8080/tenant-basic?q=Hello\"\n\n"
-                     "Every command: mtagent COMMAND --help, or man mtagent.");
+        m_app.footer(
+            "Examples:\n  mtagent serve\n  curl \"http://localhost:8080/tenant-basic?q=Hello\"\n\n"
+            "Every command: mtagent COMMAND --help, or man mtagent.");
         m_app.add_option("--config", m_globals.config, "tenants.toml to use")->type_name("FILE");
         m_app.add_option("--data", m_globals.data, "data folder")->type_name("FOLDER");
         m_app.add_flag("--json", m_globals.json, "print JSON");
@@ -97,11 +98,12 @@ class Program {
         }
         for (const CommandRow& row : k_commands) {
             CLI::App& parent = row.group.empty() ? m_app : *m_app.get_subcommand(std::string(row.group));
-            CLI::App& command = *parent.add_subcommand(
-                std::string(row.name), fmt::format("{}\n\nExamples:\n{}\n", row.help, row.examples));
+            CLI::App& command = *parent.add_subcommand(std::string(row.name),
+                                                       fmt::format("{}\n\nExamples:\n{}\n", row.help, row.examples));
             prepare(command);
-            command.footer("Global options, before or after the command: --config FILE, --data FOLDER, --json, --quiet, "
-                           "--no-color");
+            command.footer(
+                "Global options, before or after the command: --config FILE, --data FOLDER, --json, --quiet, "
+                "--no-color");
             m_runs.emplace_back(&command, row.declare(command));
         }
     }

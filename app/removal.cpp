@@ -42,9 +42,10 @@ Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chr
             return erase_here(workspace, *now);
         }
         if (workspace.clock.boot_ns() > deadline) {
-            return Error{Code::busy, fmt::format("tenant '{}' is refused from now on, but its last calls still run: the "
-                                                 "server erases it when they end",
-                                                 id)};
+            return Error{Code::busy,
+                         fmt::format("tenant '{}' is refused from now on, but its last calls still run: the "
+                                     "server erases it when they end",
+                                     id)};
         }
         std::this_thread::sleep_for(k_poll);  // another process works; its only sign is the registry
     }

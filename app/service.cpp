@@ -100,8 +100,7 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
         return std::move(slots).error();
     }
     state->slots = *std::move(slots);
-    Result<std::unique_ptr<Catalog>> catalog =
-        open_sqlite_catalog(state->folder, state->files, state->clock, true);
+    Result<std::unique_ptr<Catalog>> catalog = open_sqlite_catalog(state->folder, state->files, state->clock, true);
     if (!catalog) {
         return std::move(catalog).error();
     }
@@ -151,8 +150,7 @@ Result<http::Address> Service::start() {
     state.ledger->start();
     Result<http::Address> bound = state.server->start(*address);
     if (bound) {
-        Result<void> described =
-            state.lock.describe(fmt::format("pid {}, {}", getpid(), bound->url()));
+        Result<void> described = state.lock.describe(fmt::format("pid {}, {}", getpid(), bound->url()));
         if (!described) {
             return std::move(described).error();
         }

@@ -22,8 +22,8 @@ struct ServiceOptions {
 /// that they end in the right order too. Used by the thread that starts and stops it.
 class Service {
   public:
-    /// Takes the data folder, creates missing tenants of the file, loads the catalog. Errors: unavailable (the folder is in
-    /// use or cannot be written), config, version_mismatch, storage_full.
+    /// Takes the data folder, creates missing tenants of the file, loads the catalog. Errors: unavailable (the folder
+    /// is in use or cannot be written), config, version_mismatch, storage_full.
     static Result<std::unique_ptr<Service>> open(Config config, const ServiceOptions& options);
 
     Service(const Service&) = delete;

@@ -26,7 +26,8 @@ class SettingsFlags {
     CLI::App* m_app = nullptr;
 };
 
-/// Reads KEY=VALUE words and the names to take back. Errors: invalid (no '=', unknown name with the nearest one, value).
+/// Reads KEY=VALUE words and the names to take back. Errors: invalid (no '=', unknown name with the nearest one,
+/// value).
 Result<SettingChanges> parse_assignments(const std::vector<std::string>& words, const std::vector<std::string>& unset);
 
 }  // namespace mt::app

@@ -74,8 +74,8 @@ Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& co
             return std::move(row).error();
         }
         if (row->status == TenantStatus::removing || row->status == TenantStatus::removed) {
-            lines.push_back(fmt::format("tenant '{}' was removed and is not created again: use `mtagent tenant apply`",
-                                        spec.id));
+            lines.push_back(
+                fmt::format("tenant '{}' was removed and is not created again: use `mtagent tenant apply`", spec.id));
             continue;
         }
         Result<TenantRecord> present = catalog.tenant(spec.id);

@@ -21,10 +21,10 @@ struct Workspace {
     SystemClock clock;
     Config config;
     DataFolder folder;
-    bool served = false;                ///< somebody holds the folder's lock
+    bool served = false;  ///< somebody holds the folder's lock
     std::unique_ptr<TenantFiles> files;
     std::unique_ptr<Catalog> catalog;
-    std::unique_ptr<SlotFile> slots;    ///< read-only; null when no server has ever run here
+    std::unique_ptr<SlotFile> slots;  ///< read-only; null when no server has ever run here
 
     /// Tells whether settings would be valid for a tenant.
     [[nodiscard]] SettingsCheck check_for(const std::string& id) const;

@@ -24,15 +24,15 @@ struct Services {
     Log& log;
     std::string operator_token{};
     std::string version{};
-    bool loopback = true;                    ///< the server cannot be reached from other machines
+    bool loopback = true;  ///< the server cannot be reached from other machines
     std::int64_t request_timeout_ms = 60'000;
     std::function<std::int64_t()> connections = nullptr;  ///< open now, for metrics
     std::atomic<bool> draining{false};
-    std::int64_t started_ns = 0;             ///< Clock::boot_ns at the start
+    std::int64_t started_ns = 0;  ///< Clock::boot_ns at the start
 };
 
-/// All endpoints of the server (DESIGN 4.3): routes by shape, decodes the wire, calls the pipeline or the catalog, encodes
-/// the reply. Thread-safe; never throws.
+/// All endpoints of the server (DESIGN 4.3): routes by shape, decodes the wire, calls the pipeline or the catalog,
+/// encodes the reply. Thread-safe; never throws.
 class Api {
   public:
     explicit Api(Services& services) : m_services(services) {}

@@ -24,12 +24,12 @@ enum class OperatorRight { look, change };
 /// The API key of a request: Authorization: Bearer, or X-API-Key.
 std::optional<std::string> presented_key(const http::Request& request);
 
-/// Name of the operator who asks ("token" or the key's name), for the audit. Errors: unauthorized, forbidden (a read-only
-/// key wants to change something).
+/// Name of the operator who asks ("token" or the key's name), for the audit. Errors: unauthorized, forbidden (a
+/// read-only key wants to change something).
 Result<std::string> authorize_operator(const Exchange& exchange, OperatorRight right);
 
-/// For /stats and /metrics: open to whoever sits on this machine and is no web page from elsewhere (DESIGN 4.3), else as
-/// authorize_operator.
+/// For /stats and /metrics: open to whoever sits on this machine and is no web page from elsewhere (DESIGN 4.3), else
+/// as authorize_operator.
 Result<void> authorize_reader(const Exchange& exchange);
 
 // Endpoints, one file per surface. Each returns the reply; errors become problems in Api::handle.

@@ -106,7 +106,9 @@ Json key_json(const KeyRecord& key, WallTime now) {
     return {{"key_id", key.key_id},
             {"tenant", key.tenant.empty() ? Json(nullptr) : Json(key.tenant)},
             {"name", key.name},
-            {"status", key.is_live(now) ? "active" : key.revoked && *key.revoked <= now ? "revoked" : "expired"},
+            {"status", key.is_live(now)                     ? "active"
+                       : key.revoked && *key.revoked <= now ? "revoked"
+                                                            : "expired"},
             {"read_only", key.read_only},
             {"created_at", format_rfc3339(key.created)},
             {"expires_at", time_or_null(key.expires)},
@@ -120,9 +122,9 @@ Json new_key_json(const NewKey& key, WallTime now) {
 }
 
 Json event_json(const AuditEvent& event) {
-    return {{"at", format_rfc3339(event.at)}, {"who", event.who},         {"action", event.action},
-            {"tenant", event.tenant},         {"subject", event.subject}, {"before", event.before},
-            {"after", event.after}};
+    return {
+        {"at", format_rfc3339(event.at)}, {"who", event.who},       {"action", event.action}, {"tenant", event.tenant},
+        {"subject", event.subject},       {"before", event.before}, {"after", event.after}};
 }
 
 Json session_json(const SessionInfo& session) {
@@ -167,8 +169,7 @@ Result<SettingChanges> parse_settings(const Json& object, std::span<const std::s
         }
         const std::optional<Value> value = to_value(json);
         if (!value) {
-            return Error{Code::invalid,
-                         fmt::format("{}: wrong type, expected {}", name, expectation(field->rule))};
+            return Error{Code::invalid, fmt::format("{}: wrong type, expected {}", name, expectation(field->rule))};
         }
         Result<Value> checked = check_value(field->rule, *value);
         if (!checked) {

@@ -16,12 +16,12 @@ http::Response json_reply(int status, const Json& body) {
 
 http::Response problem_reply(const Error& error, std::string_view request_id) {
     const CodeInfo& info = describe(error.code);
-    const Json body{{"type", fmt::format("urn:mtagent:error:{}", info.name)},
-                    {"title", info.title},
-                    {"status", info.http_status},
-                    {"detail", info.http_status == 500 ? "an internal error; the log has it under this request id"
-                                                       : error.message},
-                    {"request_id", request_id}};
+    const Json body{
+        {"type", fmt::format("urn:mtagent:error:{}", info.name)},
+        {"title", info.title},
+        {"status", info.http_status},
+        {"detail", info.http_status == 500 ? "an internal error; the log has it under this request id" : error.message},
+        {"request_id", request_id}};
     http::Response response = json_reply(info.http_status, body);
     response.content_type = "application/problem+json";
     if (!error.reason.empty()) {

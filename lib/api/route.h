@@ -9,26 +9,26 @@ namespace mt::api {
 
 /// The shapes of paths that are answered.
 enum class Surface {
-    ask,             ///< /{tenant}
-    tenant_stats,    ///< /{tenant}/stats
-    sessions,        ///< /{tenant}/sessions
-    session,         ///< /{tenant}/sessions/{id}
-    stats,           ///< /stats
-    metrics,         ///< /metrics
-    health,          ///< /health
-    live,            ///< /livez, /health/live
-    ready,           ///< /readyz, /health/ready, /health/startup
-    admin_tenants,   ///< /admin/tenants
-    admin_tenant,    ///< /admin/tenants/{id}
-    admin_keys,      ///< /admin/tenants/{id}/keys
-    admin_key,       ///< /admin/tenants/{id}/keys/{key}
-    none,            ///< nothing is answered here: 404
+    ask,            ///< /{tenant}
+    tenant_stats,   ///< /{tenant}/stats
+    sessions,       ///< /{tenant}/sessions
+    session,        ///< /{tenant}/sessions/{id}
+    stats,          ///< /stats
+    metrics,        ///< /metrics
+    health,         ///< /health
+    live,           ///< /livez, /health/live
+    ready,          ///< /readyz, /health/ready, /health/startup
+    admin_tenants,  ///< /admin/tenants
+    admin_tenant,   ///< /admin/tenants/{id}
+    admin_keys,     ///< /admin/tenants/{id}/keys
+    admin_key,      ///< /admin/tenants/{id}/keys/{key}
+    none,           ///< nothing is answered here: 404
 };
 
 struct Route {
     Surface surface = Surface::none;
-    std::vector<std::string> arguments;        ///< the {parts} in order, percent-decoded
-    std::string_view name;                     ///< the shape as text, for logs: "/{tenant}"
+    std::vector<std::string> arguments;         ///< the {parts} in order, percent-decoded
+    std::string_view name;                      ///< the shape as text, for logs: "/{tenant}"
     std::span<const std::string_view> methods;  ///< that are allowed
 };
 

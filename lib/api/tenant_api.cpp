@@ -231,9 +231,8 @@ Result<http::Response> tenant_stats(Exchange& exchange) {
             return std::move(totals).error();
         }
         sample.totals = *totals;
-        json["since"] = {{"from", format_rfc3339(from)},
-                         {"totals", stats_json(sample)},
-                         {"latency_ms", percentiles_json(*totals)}};
+        json["since"] = {
+            {"from", format_rfc3339(from)}, {"totals", stats_json(sample)}, {"latency_ms", percentiles_json(*totals)}};
     }
     return json_reply(200, json);
 }

@@ -33,8 +33,7 @@ Result<WallTime> parse_rfc3339(std::string_view text) {
                     &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &milliseconds) == 7) {
         parts.tm_year -= 1900;
         parts.tm_mon -= 1;
-        const WallTime time =
-            WallTime{std::chrono::seconds{timegm(&parts)}} + std::chrono::milliseconds{milliseconds};
+        const WallTime time = WallTime{std::chrono::seconds{timegm(&parts)}} + std::chrono::milliseconds{milliseconds};
         if (format_rfc3339(time) == text) {
             return time;
         }

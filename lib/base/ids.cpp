@@ -18,9 +18,9 @@ constexpr std::size_t k_longest_tenant_id = 48;
 
 // First path segments of present and planned routes: a tenant of that name could never be reached.
 constexpr std::array<std::string_view, 28> k_reserved{
-    "v1",      "stats",   "metrics",   "health", "livez", "readyz", "admin",  "dashboard", "a2a",    "mcp",
-    "tenants", "tenant",  "healthz",   "api",    "auth",  "login",  "logout", "static",    "assets", "docs",
-    "status",  "version", "favicon",   "robots", "debug", "web",    "keys",   "sessions"};
+    "v1",      "stats",   "metrics", "health", "livez", "readyz", "admin",  "dashboard", "a2a",    "mcp",
+    "tenants", "tenant",  "healthz", "api",    "auth",  "login",  "logout", "static",    "assets", "docs",
+    "status",  "version", "favicon", "robots", "debug", "web",    "keys",   "sessions"};
 
 bool is_id_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';

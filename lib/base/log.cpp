@@ -86,8 +86,7 @@ Result<LogLevel> parse_log_level(std::string_view text) {
             return static_cast<LogLevel>(i);
         }
     }
-    return Error{Code::invalid,
-                 fmt::format("{} is no log level: use debug, info, warning, error or off", quote(text))};
+    return Error{Code::invalid, fmt::format("{} is no log level: use debug, info, warning, error or off", quote(text))};
 }
 
 }  // namespace mt

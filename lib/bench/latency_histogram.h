@@ -6,8 +6,8 @@
 
 namespace mt {
 
-/// Latencies in buckets of at most 1% width, from 1 microsecond to an hour, in the manner of HdrHistogram: powers of two
-/// divided into 128 equal parts. Constant memory. Not thread-safe: one per thread, merged at the end.
+/// Latencies in buckets of at most 1% width, from 1 microsecond to an hour, in the manner of HdrHistogram: powers of
+/// two divided into 128 equal parts. Constant memory. Not thread-safe: one per thread, merged at the end.
 class LatencyHistogram {
   public:
     LatencyHistogram();

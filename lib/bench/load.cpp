@@ -62,8 +62,7 @@ double LoadReport::error_rate() const {
 
 Result<LoadReport> run_load(const LoadOptions& options, const Clock& clock, const LoadProgress& progress,
                             const std::stop_token& stop) {
-    Result<http::Response> first =
-        http::Client(options.url, options.timeout).send("GET", "/livez", options.fields);
+    Result<http::Response> first = http::Client(options.url, options.timeout).send("GET", "/livez", options.fields);
     if (!first && first.error().code == Code::unavailable) {
         return std::move(first).error();
     }

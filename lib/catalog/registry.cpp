@@ -55,8 +55,8 @@ std::string_view to_string(TenantStatus status) {
 }
 
 std::optional<TenantRecord> Registry::find(std::string_view id) {
-    Query row = m_database.query(
-        "SELECT id, uid, name, plan, auth, status, generation, created_ms FROM tenants WHERE id = ?");
+    Query row =
+        m_database.query("SELECT id, uid, name, plan, auth, status, generation, created_ms FROM tenants WHERE id = ?");
     return row.bind(1, id).step() ? std::optional(tenant_of(row)) : std::nullopt;
 }
 
@@ -96,9 +96,10 @@ std::vector<std::string> Registry::open_tenants(std::int64_t limit) {
 void Registry::put(const TenantRecord& record) {
     const std::int64_t change = next_change();
     m_database
-        .query("INSERT INTO tenants VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET uid = excluded.uid, "
-               "name = excluded.name, plan = excluded.plan, auth = excluded.auth, status = excluded.status, "
-               "generation = excluded.generation, created_ms = excluded.created_ms, changed = excluded.changed")
+        .query(
+            "INSERT INTO tenants VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET uid = excluded.uid, "
+            "name = excluded.name, plan = excluded.plan, auth = excluded.auth, status = excluded.status, "
+            "generation = excluded.generation, created_ms = excluded.created_ms, changed = excluded.changed")
         .bind(1, record.id)
         .bind(2, record.uid)
         .bind(3, record.name)
@@ -154,8 +155,9 @@ void Registry::touch_operator_keys() {
 
 void Registry::audit(const AuditEvent& event) {
     m_database
-        .query("INSERT INTO audit_events(at_ms, who, action, tenant, subject, before, after) "
-               "VALUES(?, ?, ?, ?, ?, ?, ?)")
+        .query(
+            "INSERT INTO audit_events(at_ms, who, action, tenant, subject, before, after) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?)")
         .bind(1, to_ms(event.at))
         .bind(2, event.who)
         .bind(3, event.action)
@@ -173,8 +175,8 @@ std::vector<AuditEvent> Registry::history(std::string_view tenant, std::int64_t 
     row.bind(1, tenant).bind(2, limit);
     std::vector<AuditEvent> events;
     while (row.step()) {
-        events.push_back({from_ms(row.integer(0)), row.text(1), row.text(2), row.text(3), row.text(4), row.text(5),
-                          row.text(6)});
+        events.push_back(
+            {from_ms(row.integer(0)), row.text(1), row.text(2), row.text(3), row.text(4), row.text(5), row.text(6)});
     }
     return events;
 }

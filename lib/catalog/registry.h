@@ -10,8 +10,8 @@
 
 namespace mt {
 
-/// The rows of registry.db as values. Every method runs statements and throws what SQLite throws: inside Database::run or
-/// transaction only. Not thread-safe.
+/// The rows of registry.db as values. Every method runs statements and throws what SQLite throws: inside Database::run
+/// or transaction only. Not thread-safe.
 class Registry {
   public:
     explicit Registry(Database& database) : m_database(database) {}

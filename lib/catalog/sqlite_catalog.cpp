@@ -58,9 +58,8 @@ class SqliteCatalog final : public Catalog {
             record.created = m_clock.wall();
             record.own = own;
             set_shown(record);
-            Result<void> written =
-                create_tenant_file(m_files, id, {record.uid, record.generation, record.created, own},
-                                   {record.generation, record.created, who});
+            Result<void> written = create_tenant_file(m_files, id, {record.uid, record.generation, record.created, own},
+                                                      {record.generation, record.created, who});
             if (!written) {
                 return std::move(written).error();
             }
@@ -116,9 +115,8 @@ class SqliteCatalog final : public Catalog {
 
     Result<std::vector<std::string>> open_tenants(std::int64_t limit) override {
         std::vector<std::string> ids;
-        return view(std::move(ids), [&](Registry& registry, std::vector<std::string>& found) {
-            found = registry.open_tenants(limit);
-        });
+        return view(std::move(ids),
+                    [&](Registry& registry, std::vector<std::string>& found) { found = registry.open_tenants(limit); });
     }
 
     Result<TenantRecord> update_tenant(std::string_view id, const SettingChanges& changes, const SettingsCheck& check,
@@ -221,8 +219,8 @@ class SqliteCatalog final : public Catalog {
                 return std::move(touched).error();
             }
             registry.put_key(key.record);
-            registry.audit({m_clock.wall(), std::string(who), "key.create", request.tenant, key.record.key_id, "",
-                            request.name});
+            registry.audit(
+                {m_clock.wall(), std::string(who), "key.create", request.tenant, key.record.key_id, "", request.name});
             return key;
         });
     }
@@ -247,8 +245,7 @@ class SqliteCatalog final : public Catalog {
         });
     }
 
-    Result<NewKey> rotate_key(std::string_view key_id, std::chrono::milliseconds grace,
-                              std::string_view who) override {
+    Result<NewKey> rotate_key(std::string_view key_id, std::chrono::milliseconds grace, std::string_view who) override {
         return change([&](Registry& registry) -> Result<NewKey> {
             Result<KeyRecord> old = find_key(registry, key_id);
             if (!old) {
@@ -269,8 +266,8 @@ class SqliteCatalog final : public Catalog {
             old->revoked = old->revoked ? std::min(*old->revoked, now + grace) : now + grace;
             registry.put_key(*old);
             registry.put_key(fresh.record);
-            registry.audit({now, std::string(who), "key.rotate", old->tenant, old->key_id, old->key_id,
-                            fresh.record.key_id});
+            registry.audit(
+                {now, std::string(who), "key.rotate", old->tenant, old->key_id, old->key_id, fresh.record.key_id});
             Result<void> touched = touch_owner(registry, old->tenant);
             return touched ? Result<NewKey>(fresh) : Result<NewKey>(std::move(touched).error());
         });

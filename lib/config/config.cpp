@@ -75,7 +75,8 @@ Result<void> Config::check(std::string_view id, const Settings& own) const {
     wanted.push_back(config.model);
     for (const std::string& model : wanted) {
         if (std::find(known.begin(), known.end(), model) == known.end()) {
-            return Error{Code::invalid, fmt::format("model {} does not exist{}", quote(model), suggestion(model, known))};
+            return Error{Code::invalid,
+                         fmt::format("model {} does not exist{}", quote(model), suggestion(model, known))};
         }
     }
     return check_tenant(config);
@@ -101,8 +102,8 @@ Result<Config> load_config(const ConfigSources& sources) {
     };
     override_with(sources.listen_flag, "MTAGENT_LISTEN", config->server.listen);
     override_with(sources.data_flag, "MTAGENT_DATA", config->server.data);
-    config->data = config->server.data.empty() ? std::filesystem::path("data")
-                                               : std::filesystem::path(config->server.data);
+    config->data =
+        config->server.data.empty() ? std::filesystem::path("data") : std::filesystem::path(config->server.data);
     return config;
 }
 

@@ -18,17 +18,17 @@ namespace mt {
 /// [server] of tenants.toml.
 struct ServerConfig {
     std::string listen = "127.0.0.1:8080";
-    std::string data;                            ///< folder; default ./data
+    std::string data;  ///< folder; default ./data
     std::string log_level = "info";
     bool access_log = true;
-    std::int64_t workers = 0;                    ///< 0: as many as usable processors
-    std::int64_t max_head = 32 * 1024;           ///< bytes
-    std::int64_t max_body = 1024 * 1024;         ///< bytes
+    std::int64_t workers = 0;             ///< 0: as many as usable processors
+    std::int64_t max_head = 32 * 1024;    ///< bytes
+    std::int64_t max_body = 1024 * 1024;  ///< bytes
     std::int64_t head_timeout_ms = 10'000;
     std::int64_t body_timeout_ms = 30'000;
     std::int64_t idle_timeout_ms = 60'000;
     std::int64_t drain_timeout_ms = 25'000;
-    std::int64_t request_timeout_ms = 60'000;    ///< for one call of an agent
+    std::int64_t request_timeout_ms = 60'000;  ///< for one call of an agent
 };
 
 /// A tenant as the file declares it.
@@ -39,11 +39,11 @@ struct TenantSpec {
 
 /// Everything configured, immutable after loading.
 struct Config {
-    std::filesystem::path file;                  ///< empty: no file was found, defaults serve
+    std::filesystem::path file;  ///< empty: no file was found, defaults serve
     std::filesystem::path data;
     ServerConfig server;
     std::map<std::string, Settings, std::less<>> plans;
-    std::vector<std::string> models;             ///< names of [models.NAME] and "builtin"
+    std::vector<std::string> models;  ///< names of [models.NAME] and "builtin"
     std::vector<TenantSpec> tenants;
 
     /// The complete settings of a tenant. An unknown plan counts as one without settings.
@@ -63,7 +63,8 @@ struct ConfigSources {
 };
 
 /// Finds and reads tenants.toml: flag, MTAGENT_CONFIG, ./tenants.toml, the user's config folder, /etc/mtagent; a named
-/// file must exist. Errors: config, one line per fault as file:line: message; nothing is taken from a file with a fault.
+/// file must exist. Errors: config, one line per fault as file:line: message; nothing is taken from a file with a
+/// fault.
 Result<Config> load_config(const ConfigSources& sources);
 
 /// Reads configuration from text; `file` is for messages. The inner half of load_config, for tests and `apply`.

@@ -25,7 +25,7 @@ struct FieldRule {
     FieldKind kind = FieldKind::text;
     std::int64_t min = 0;  ///< numbers: smallest; texts and lists: least number of characters or entries
     std::int64_t max = 0;  ///< numbers: largest; texts and lists: most characters or entries
-    std::span<const std::string_view> choices{};             ///< not empty: the only words allowed
+    std::span<const std::string_view> choices{};               ///< not empty: the only words allowed
     Result<void> (*check)(const std::string& text) = nullptr;  ///< further rule for a text or each entry of a list
     std::string_view help;
 };

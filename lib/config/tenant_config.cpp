@@ -60,18 +60,17 @@ const std::array k_fields{
     TenantField{{"queue_limit", K::integer, 0, 1'000'000, {}, nullptr, "calls waiting for a slot"}, &C::queue_limit},
     TenantField{{"tokens_per_minute", K::integer, 0, k_many * 1000, {}, nullptr, "model tokens, 0: unlimited"},
                 &C::tokens_per_minute},
-    TenantField{{"budget", K::text, 0, 40, {}, check_budget, "model tokens per day or month: 1000000/day"},
-                &C::budget},
+    TenantField{{"budget", K::text, 0, 40, {}, check_budget, "model tokens per day or month: 1000000/day"}, &C::budget},
     TenantField{{"features", K::list, 0, 16, k_features, nullptr, "what the tenant may use"}, &C::features},
     TenantField{{"auth", K::text, 1, 8, k_auth_kinds, nullptr, "key: an API key is needed; open: loopback only"},
-                &C::auth, false},
-    TenantField{{"key_hashes", K::list, 0, 64, {}, check_key_hash, "keys as <key id>:<SHA-256 in hex>"},
-                &C::key_hashes, false},
+                &C::auth,
+                false},
+    TenantField{
+        {"key_hashes", K::list, 0, 64, {}, check_key_hash, "keys as <key id>:<SHA-256 in hex>"}, &C::key_hashes, false},
     TenantField{{"model", K::text, 1, 48, {}, nullptr, "model that answers"}, &C::model},
     TenantField{{"models", K::list, 0, 64, {}, nullptr, "models that may be chosen (custom-models)"}, &C::models},
     TenantField{{"tools", K::list, 0, 64, k_tools, nullptr, "tools of the agent"}, &C::tools},
-    TenantField{{"system_prompt", K::text, 0, 64 * 1024, {}, nullptr, "instructions of the agent"},
-                &C::system_prompt},
+    TenantField{{"system_prompt", K::text, 0, 64 * 1024, {}, nullptr, "instructions of the agent"}, &C::system_prompt},
     TenantField{{"cache_completions", K::boolean, 0, 1, {}, nullptr, "cache answers of language models too"},
                 &C::cache_completions},
 };
@@ -157,11 +156,11 @@ Result<KeyHash> parse_key_hash(const std::string& text) {
     constexpr std::size_t k_key_id = 12;
     const bool shaped = text.size() > k_key_id && text[k_key_id] == ':' &&
                         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz234567") == k_key_id;
-    Result<Sha256> hash = shaped ? parse_sha256(std::string_view(text).substr(k_key_id + 1))
-                                 : Result<Sha256>(Error{Code::invalid, ""});
+    Result<Sha256> hash =
+        shaped ? parse_sha256(std::string_view(text).substr(k_key_id + 1)) : Result<Sha256>(Error{Code::invalid, ""});
     if (!hash) {
-        return Error{Code::invalid, fmt::format("{} is no key hash: write <12 characters of key id>:<SHA-256 in hex>",
-                                                quote(text))};
+        return Error{Code::invalid,
+                     fmt::format("{} is no key hash: write <12 characters of key id>:<SHA-256 in hex>", quote(text))};
     }
     return KeyHash{text.substr(0, k_key_id), *hash};
 }

@@ -17,25 +17,25 @@ namespace mt {
 
 /// Everything that is set for one tenant, complete: its own settings over its plan's over the defaults below.
 struct TenantConfig {
-    std::string name;                             ///< display name; default: the id
+    std::string name;  ///< display name; default: the id
     std::string plan = "basic";
-    std::int64_t rate_limit = 10;                 ///< requests per minute
-    std::int64_t burst = 0;                       ///< requests at once, 0: as many as rate_limit
+    std::int64_t rate_limit = 10;  ///< requests per minute
+    std::int64_t burst = 0;        ///< requests at once, 0: as many as rate_limit
     std::string storage_type = "memory";
-    std::int64_t cache_size = 100;                ///< entries
+    std::int64_t cache_size = 100;  ///< entries
     std::int64_t cache_ttl_ms = 300'000;
-    std::int64_t max_storage = 1'000'000'000;     ///< bytes
-    std::int64_t max_concurrency = 0;             ///< calls at once, 0: unlimited
-    std::int64_t reserved_concurrency = 0;        ///< agent slots of its own
-    std::int64_t queue_limit = 32;                ///< calls waiting for a slot
-    std::int64_t tokens_per_minute = 0;           ///< 0: unlimited
-    std::string budget;                           ///< "1000000/day", "1000000/month" or "": none
+    std::int64_t max_storage = 1'000'000'000;  ///< bytes
+    std::int64_t max_concurrency = 0;          ///< calls at once, 0: unlimited
+    std::int64_t reserved_concurrency = 0;     ///< agent slots of its own
+    std::int64_t queue_limit = 32;             ///< calls waiting for a slot
+    std::int64_t tokens_per_minute = 0;        ///< 0: unlimited
+    std::string budget;                        ///< "1000000/day", "1000000/month" or "": none
     std::vector<std::string> features;
-    std::string auth = "key";                     ///< key | open
-    std::vector<std::string> key_hashes;          ///< "<key id>:<SHA-256 of the key in hex>"
+    std::string auth = "key";             ///< key | open
+    std::vector<std::string> key_hashes;  ///< "<key id>:<SHA-256 of the key in hex>"
     std::string model = "builtin";
     std::vector<std::string> models;
-    std::vector<std::string> tools;               ///< default: all
+    std::vector<std::string> tools;  ///< default: all
     std::string system_prompt;
     bool cache_completions = false;
 

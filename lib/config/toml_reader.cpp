@@ -2,10 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <set>
-#include <toml++/toml.h>
 #include <utility>
 
 #include "base/text.h"
@@ -51,8 +51,8 @@ const Settings& builtin_plan(std::string_view name) {
         {"enterprise",
          {{"rate_limit", 1000},
           {"cache_size", 10000},
-          {"features", List{"basic-chat", "advanced-analytics", "priority-support", "custom-models",
-                            "dedicated-resources"}}}}};
+          {"features",
+           List{"basic-chat", "advanced-analytics", "priority-support", "custom-models", "dedicated-resources"}}}}};
     return k_plans.at(std::string(name));
 }
 
@@ -171,8 +171,8 @@ class Reader {
             }
             for (const auto& [name, setting] : *model) {
                 if (name.str() != "provider") {
-                    complain(name.source(), fmt::format("unknown key {} in [models.{}]{}", quote(name.str()),
-                                                        key.str(), suggestion(name.str(), k_keys)));
+                    complain(name.source(), fmt::format("unknown key {} in [models.{}]{}", quote(name.str()), key.str(),
+                                                        suggestion(name.str(), k_keys)));
                 }
             }
             m_config.models.emplace_back(key.str());

@@ -16,13 +16,13 @@ namespace mt {
 
 enum class CacheUse { bypass, miss, hit };
 
-/// One call of an agent on its way through the pipeline: what the wire said, and what the stages found out. Belongs to one
-/// thread. `sink` takes the answer's pieces and must outlive the call.
+/// One call of an agent on its way through the pipeline: what the wire said, and what the stages found out. Belongs to
+/// one thread. `sink` takes the answer's pieces and must outlive the call.
 struct Call {
     explicit Call(Sink& answer_sink) : sink(answer_sink) {}
 
     // From the wire.
-    Context context;                           ///< request id, stop token, deadline; tenant and key are filled in
+    Context context;  ///< request id, stop token, deadline; tenant and key are filled in
     std::string tenant_id;
     std::optional<std::string> presented_key;  ///< text of the API key, if one was sent
     std::string_view route;                    ///< for the log: "GET /{tenant}"
@@ -33,10 +33,10 @@ struct Call {
     // From the stages.
     std::shared_ptr<const Tenant> tenant;
     std::optional<Permit> permit;
-    std::optional<LimitStatus> limit;          ///< for the RateLimit fields, present once admission was asked
+    std::optional<LimitStatus> limit;  ///< for the RateLimit fields, present once admission was asked
     CacheUse cache = CacheUse::bypass;
     Answer answer;
-    std::int64_t started_ns = 0;               ///< Clock::boot_ns
+    std::int64_t started_ns = 0;  ///< Clock::boot_ns
     std::int64_t duration_ns = 0;
 };
 

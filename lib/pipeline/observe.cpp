@@ -67,9 +67,7 @@ std::string_view outcome_word(const Call& call, const Result<void>& outcome) {
     if (!counter || (!call.tenant && *counter != Counter::unauthorized)) {
         return "invalid";
     }
-    return *counter == Counter::failed         ? "failed"
-           : *counter == Counter::unauthorized ? "unauthorized"
-                                               : "denied";
+    return *counter == Counter::failed ? "failed" : *counter == Counter::unauthorized ? "unauthorized" : "denied";
 }
 
 // Never a key, a question or an answer.
@@ -80,7 +78,7 @@ void log_call(const Call& call, const Result<void>& outcome, PipelineServices& s
         LogField{"route", call.route},
         LogField{"status", std::int64_t{outcome ? 200 : describe(outcome.error().code).http_status}},
         LogField{"outcome", outcome_word(call, outcome)},
-        LogField{"reason", outcome                         ? std::string_view{}
+        LogField{"reason", outcome                          ? std::string_view{}
                            : outcome.error().reason.empty() ? describe(outcome.error().code).name
                                                             : std::string_view(outcome.error().reason)},
         LogField{"duration_ms", static_cast<double>(call.duration_ns) / 1e6},

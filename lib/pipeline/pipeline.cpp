@@ -7,8 +7,9 @@
 namespace mt {
 namespace {
 
-// The way of a call, down and back once. observe is outermost so that nothing is missed; authentication comes before the
-// limiter so that a stranger cannot spend a tenant's quota; validation comes after it so that a stranger learns nothing.
+// The way of a call, down and back once. observe is outermost so that nothing is missed; authentication comes before
+// the limiter so that a stranger cannot spend a tenant's quota; validation comes after it so that a stranger learns
+// nothing.
 constexpr std::array<Stage, 7> k_stages{
     stages::observe,       // counters, log line
     stages::authenticate,  // 401

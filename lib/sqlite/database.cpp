@@ -162,9 +162,7 @@ Result<void> Database::migrate(const SchemaPart& part) {
         }
         return {};
     };
-    const auto has_table = [&] {
-        return query("SELECT 1 FROM sqlite_schema WHERE name = 'schema_parts'").step();
-    };
+    const auto has_table = [&] { return query("SELECT 1 FROM sqlite_schema WHERE name = 'schema_parts'").step(); };
     // The usual case takes no write lock.
     Result<void> current = run([&]() -> Result<void> { return has_table() ? read_version() : Result<void>{}; });
     if (!current || version == newest) {

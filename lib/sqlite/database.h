@@ -19,12 +19,12 @@ namespace mt {
 
 /// How to open a database file.
 struct OpenOptions {
-    bool create = false;                ///< make the file (0600) when it is missing
-    bool full_sync = false;             ///< synchronous=FULL instead of NORMAL
-    bool checkpoint = true;             ///< false: never move the WAL into the file (a server owns it)
-    int page_size = 4096;               ///< bytes, for a new file
-    std::int64_t cache_kib = 256;       ///< page cache
-    std::int64_t max_bytes = 0;         ///< hard bound of the file by max_page_count, 0: none
+    bool create = false;           ///< make the file (0600) when it is missing
+    bool full_sync = false;        ///< synchronous=FULL instead of NORMAL
+    bool checkpoint = true;        ///< false: never move the WAL into the file (a server owns it)
+    int page_size = 4096;          ///< bytes, for a new file
+    std::int64_t cache_kib = 256;  ///< page cache
+    std::int64_t max_bytes = 0;    ///< hard bound of the file by max_page_count, 0: none
 };
 
 /// A statement of a Database, to be bound from 1 and stepped. Resets itself at the end of its life. It throws
@@ -37,8 +37,8 @@ class Query {
     ~Query();
 
     Query& bind(int index, std::int64_t value);
-    Query& bind(int index, std::string_view value);          ///< as TEXT
-    Query& bind_blob(int index, std::string_view value);     ///< as BLOB
+    Query& bind(int index, std::string_view value);       ///< as TEXT
+    Query& bind_blob(int index, std::string_view value);  ///< as BLOB
     Query& bind_null(int index);
 
     /// True while there is a row.
@@ -56,7 +56,7 @@ class Query {
 
 /// One step of a schema: the SQL that leads from version N to N + 1.
 struct SchemaPart {
-    std::string_view name;                   ///< "registry", "config", "store", "stats"
+    std::string_view name;  ///< "registry", "config", "store", "stats"
     std::span<const std::string_view> steps;
 };
 
@@ -72,8 +72,8 @@ class Database {
     Database& operator=(const Database&) = delete;
     ~Database();
 
-    /// Brings a part of the schema to the newest version, in one transaction. Errors: version_mismatch when the file was
-    /// written by a newer program (nothing is changed).
+    /// Brings a part of the schema to the newest version, in one transaction. Errors: version_mismatch when the file
+    /// was written by a newer program (nothing is changed).
     Result<void> migrate(const SchemaPart& part);
 
     /// Runs `work`, turning SQLite's exceptions into errors: busy, storage_full, unavailable, failed.

@@ -32,7 +32,7 @@ struct TenantFiles::State {
     std::filesystem::path folder;
     Options options;
 
-    mutable std::mutex mutex;  // guards everything below, never held while a file is used
+    mutable std::mutex mutex;       // guards everything below, never held while a file is used
     std::list<std::string> recent;  // most recently used first
     struct Slot {
         std::shared_ptr<OpenFile> file;

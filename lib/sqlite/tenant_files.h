@@ -31,8 +31,8 @@ class TenantFiles {
 
     using Work = std::function<Result<void>(Database&)>;
 
-    /// Runs `work` with the tenant's file, migrated for `part`, without a transaction. Errors: not_found (no file), what
-    /// the database and `work` say.
+    /// Runs `work` with the tenant's file, migrated for `part`, without a transaction. Errors: not_found (no file),
+    /// what the database and `work` say.
     Result<void> read(std::string_view tenant, const SchemaPart& part, const Work& work);
 
     /// The same inside BEGIN IMMEDIATE ... COMMIT.
@@ -47,8 +47,8 @@ class TenantFiles {
     /// Bounds the file's size by max_page_count, for this and every later opening in this process.
     void set_max_bytes(std::string_view tenant, std::int64_t max_bytes);
 
-    /// Opens the files that commands beside the server have left with a write-ahead log, so that closing them moves it in:
-    /// after a clean stop each tenant is one file. Errors: the first that a file says.
+    /// Opens the files that commands beside the server have left with a write-ahead log, so that closing them moves it
+    /// in: after a clean stop each tenant is one file. Errors: the first that a file says.
     Result<void> checkpoint_leftovers();
 
     [[nodiscard]] bool exists(std::string_view tenant) const;

@@ -87,15 +87,17 @@ Result<void> write_totals(TenantFiles& files, const std::string& tenant, const s
                 continue;
             }
             database
-                .query("INSERT INTO stats_totals VALUES(?, ?, ?) "
-                       "ON CONFLICT(writer, counter) DO UPDATE SET value = excluded.value")
+                .query(
+                    "INSERT INTO stats_totals VALUES(?, ?, ?) "
+                    "ON CONFLICT(writer, counter) DO UPDATE SET value = excluded.value")
                 .bind(1, writer)
                 .bind(2, names()[i])
                 .bind(3, value_at(now, i))
                 .execute();
             database
-                .query("INSERT INTO stats_minutes VALUES(?, ?, ?) "
-                       "ON CONFLICT(minute, counter) DO UPDATE SET value = value + excluded.value")
+                .query(
+                    "INSERT INTO stats_minutes VALUES(?, ?, ?) "
+                    "ON CONFLICT(minute, counter) DO UPDATE SET value = value + excluded.value")
                 .bind(1, minute)
                 .bind(2, names()[i])
                 .bind(3, difference)
@@ -215,8 +217,8 @@ Result<void> Ledger::flush() {
         if (now == account.flushed) {
             continue;
         }
-        Result<void> written = write_totals(m_state->files, account.tenant, m_state->slots.writer(), account.flushed,
-                                            now, minute);
+        Result<void> written =
+            write_totals(m_state->files, account.tenant, m_state->slots.writer(), account.flushed, now, minute);
         if (written) {
             account.flushed = now;
         } else if (outcome) {
@@ -259,8 +261,7 @@ std::optional<Error> Ledger::fault() const {
     return m_state->fault;
 }
 
-Result<Totals> stored_totals(TenantFiles& files, const SlotFile* slots, std::string_view tenant,
-                             std::string_view uid) {
+Result<Totals> stored_totals(TenantFiles& files, const SlotFile* slots, std::string_view tenant, std::string_view uid) {
     const Slot* slot = slots == nullptr ? nullptr : slots->find(uid);
     Result<StoredTotals> stored = read_totals(files, tenant, slots == nullptr ? std::string{} : slots->writer());
     if (!stored) {
@@ -300,8 +301,7 @@ Result<std::vector<std::string>> verify_ledger(TenantFiles& files, const SlotFil
 Result<Totals> totals_since(TenantFiles& files, std::string_view tenant, WallTime since) {
     Totals totals;
     Result<void> read = files.read(tenant, k_stats_part, [&](Database& database) -> Result<void> {
-        Query row =
-            database.query("SELECT counter, SUM(value) FROM stats_minutes WHERE minute >= ? GROUP BY counter");
+        Query row = database.query("SELECT counter, SUM(value) FROM stats_minutes WHERE minute >= ? GROUP BY counter");
         row.bind(1, std::int64_t{std::chrono::floor<std::chrono::minutes>(since).time_since_epoch().count()});
         while (row.step()) {
             add_row(totals, row.text(0), row.integer(1));

@@ -41,9 +41,9 @@ class TenantCounters {
     Totals m_others;
 };
 
-/// The ledger: live counts in slots, written once a second into each changed tenant's own file, as this writer's absolute
-/// totals and as the difference in the row of the present minute, in one transaction. Totals of a tenant are the sum
-/// over writers. Thread-safe.
+/// The ledger: live counts in slots, written once a second into each changed tenant's own file, as this writer's
+/// absolute totals and as the difference in the row of the present minute, in one transaction. Totals of a tenant are
+/// the sum over writers. Thread-safe.
 class Ledger {
   public:
     /// All references must outlive the ledger.
@@ -74,8 +74,8 @@ class Ledger {
     std::unique_ptr<State> m_state;
 };
 
-/// Totals of a tenant that is not loaded in this process: its stored rows, and its slot where that is newer. `slots` may
-/// be null. Errors: what the tenant's file says.
+/// Totals of a tenant that is not loaded in this process: its stored rows, and its slot where that is newer. `slots`
+/// may be null. Errors: what the tenant's file says.
 Result<Totals> stored_totals(TenantFiles& files, const SlotFile* slots, std::string_view tenant, std::string_view uid);
 
 /// Proves a tenant's books: its totals are the sum of its minutes, and its slot is not behind its totals. Returns one

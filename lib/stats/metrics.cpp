@@ -84,8 +84,8 @@ void add_requests(Page& page, std::span<const TenantSample> tenants) {
             requests.metric.push_back(
                 counter({tenant_label(sample), {"status", status}}, static_cast<double>(sample.totals.of(outcome))));
         }
-        requests.metric.push_back(counter({tenant_label(sample), {"status", "denied"}},
-                                          static_cast<double>(sample.totals.denied())));
+        requests.metric.push_back(
+            counter({tenant_label(sample), {"status", "denied"}}, static_cast<double>(sample.totals.denied())));
         for (const auto& [reason, outcome] : k_reasons) {
             denied.metric.push_back(
                 counter({tenant_label(sample), {"reason", reason}}, static_cast<double>(sample.totals.of(outcome))));
@@ -103,16 +103,15 @@ std::string render_metrics(std::span<const TenantSample> tenants, const ProcessS
     };
     page.tenant_family("mtagent_tenant_cache_hits_total", "Answers from the cache.", MetricType::Counter,
                        of(Counter::cache_hits));
-    page.tenant_family("mtagent_tenant_cache_misses_total", "Answers computed although cacheable.",
-                       MetricType::Counter, of(Counter::cache_misses));
+    page.tenant_family("mtagent_tenant_cache_misses_total", "Answers computed although cacheable.", MetricType::Counter,
+                       of(Counter::cache_misses));
     page.tenant_family("mtagent_tenant_tokens_in_total", "Tokens shown to the model.", MetricType::Counter,
                        of(Counter::tokens_in));
     page.tenant_family("mtagent_tenant_tokens_out_total", "Tokens written by the model.", MetricType::Counter,
                        of(Counter::tokens_out));
-    page.tenant_family("mtagent_tenant_latency_seconds_total", "Sum of the latency of served calls.",
-                       MetricType::Counter, [](const TenantSample& sample) {
-                           return static_cast<double>(sample.totals.of(Counter::latency_ns)) / 1e9;
-                       });
+    page.tenant_family(
+        "mtagent_tenant_latency_seconds_total", "Sum of the latency of served calls.", MetricType::Counter,
+        [](const TenantSample& sample) { return static_cast<double>(sample.totals.of(Counter::latency_ns)) / 1e9; });
     page.tenant_family("mtagent_tenant_storage_bytes", "Bytes in the tenant's store.", MetricType::Gauge,
                        [](const TenantSample& sample) { return static_cast<double>(sample.gauges.storage_bytes); });
     page.tenant_family("mtagent_tenant_cache_entries", "Entries in the tenant's cache.", MetricType::Gauge,

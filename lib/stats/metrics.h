@@ -19,7 +19,7 @@ struct TenantSample {
 struct ProcessSample {
     std::int64_t invalid_requests = 0;  ///< refused before a tenant was known: 400, 404, 405, ...
     std::int64_t connections = 0;
-    std::int64_t tenants = 0;           ///< loaded
+    std::int64_t tenants = 0;  ///< loaded
     double uptime_s = 0;
     std::string version;
 };

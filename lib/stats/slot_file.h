@@ -35,8 +35,8 @@ struct Slot {
 /// Thread-safe. One process writes (the holder of the folder's lock); others may read.
 class SlotFile {
   public:
-    /// For the one writer: makes or continues the file, converts limiter state after a reboot. A file that is no slot file
-    /// is set aside as stats.slots.damaged. Errors: version_mismatch, storage_full, unavailable.
+    /// For the one writer: makes or continues the file, converts limiter state after a reboot. A file that is no slot
+    /// file is set aside as stats.slots.damaged. Errors: version_mismatch, storage_full, unavailable.
     static Result<std::unique_ptr<SlotFile>> open(const std::filesystem::path& path, const Clock& clock);
     /// For readers beside a writer or without one. Errors: not_found, failed (no slot file), version_mismatch.
     static Result<std::unique_ptr<SlotFile>> open_read_only(const std::filesystem::path& path);

@@ -32,13 +32,13 @@ inline constexpr std::size_t k_counters = static_cast<std::size_t>(Counter::coun
 
 /// Names as they stand in files, JSON and metrics.
 inline constexpr std::array<std::string_view, k_counters> k_counter_names{
-    "served",         "failed",       "denied_requests", "denied_tokens", "denied_concurrency",
-    "denied_budget",  "denied_feature", "denied_overload", "unauthorized",  "cache_hits",
-    "cache_misses",   "tokens_in",    "tokens_out",      "latency_ns"};
+    "served",        "failed",         "denied_requests", "denied_tokens", "denied_concurrency",
+    "denied_budget", "denied_feature", "denied_overload", "unauthorized",  "cache_hits",
+    "cache_misses",  "tokens_in",      "tokens_out",      "latency_ns"};
 
 /// Upper bounds of the latency buckets in microseconds; the last bucket has no bound.
 inline constexpr std::array<std::int64_t, 19> k_bucket_bounds_us{
-    50,     100,     250,     500,     1'000,     2'500,     5'000,     10'000,     25'000,    50'000,
+    50,      100,     250,     500,       1'000,     2'500,     5'000,      10'000,     25'000,    50'000,
     100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000};
 inline constexpr std::size_t k_buckets = k_bucket_bounds_us.size() + 1;
 

@@ -1,6 +1,5 @@
 #include "tenant/factory.h"
 
-
 #include <fmt/core.h>
 
 #include <chrono>
@@ -43,8 +42,8 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
     add_key_hashes(*tenant);
     tenant->open = tenant->config.auth == "open" && m_open_allowed;
     if (tenant->config.auth == "open" && !tenant->open) {
-        m_log.warning(fmt::format("tenant '{}' has auth = open, but others can reach this server: it needs a key",
-                                  record.id));
+        m_log.warning(
+            fmt::format("tenant '{}' has auth = open, but others can reach this server: it needs a key", record.id));
     }
 
     if (old != nullptr) {
@@ -80,8 +79,7 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
         tenant->flights = std::make_shared<SingleFlight>();
     }
     const AgentProfile profile = agent_profile(tenant->config);
-    tenant->agent =
-        std::make_shared<Agent>(profile, make_builtin_model(profile), m_tools, *tenant->store, m_clock);
+    tenant->agent = std::make_shared<Agent>(profile, make_builtin_model(profile), m_tools, *tenant->store, m_clock);
     tenant->update_gauges();
     return std::shared_ptr<const Tenant>(std::move(tenant));
 }

@@ -22,8 +22,8 @@ class TenantFactory {
 
     void set_open_allowed(bool allowed) { m_open_allowed = allowed; }
 
-    /// `previous`: the same tenant's former state, may be null; limits, counters, and the store unless its type changed,
-    /// live on. Errors: what opening the tenant's parts says.
+    /// `previous`: the same tenant's former state, may be null; limits, counters, and the store unless its type
+    /// changed, live on. Errors: what opening the tenant's parts says.
     Result<std::shared_ptr<const Tenant>> make(const TenantRecord& record, const std::vector<KeyRecord>& keys,
                                                const Config& config, const std::shared_ptr<const Tenant>& previous);
 

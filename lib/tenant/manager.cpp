@@ -114,8 +114,8 @@ struct TenantManager::State {
         }
         const std::shared_ptr<const Tenant> present = peek(id);
         if (row->status == TenantStatus::removing) {
-            const bool known = std::any_of(leaving.begin(), leaving.end(),
-                                           [&](const Leaving& gone) { return gone.uid == row->uid; });
+            const bool known =
+                std::any_of(leaving.begin(), leaving.end(), [&](const Leaving& gone) { return gone.uid == row->uid; });
             if (!known) {
                 leaving.push_back({id, row->uid, present});
             }
@@ -211,9 +211,8 @@ Result<std::shared_ptr<const Tenant>> TenantManager::find(std::string_view id) {
 std::optional<KeyRecord> TenantManager::operator_key(std::string_view text, WallTime now) const {
     const std::shared_lock lock(m_state->mutex);
     const auto& keys = m_state->operator_keys;
-    const auto found = std::find_if(keys.begin(), keys.end(), [&](const KeyRecord& key) {
-        return key.is_live(now) && matches(key, text);
-    });
+    const auto found = std::find_if(keys.begin(), keys.end(),
+                                    [&](const KeyRecord& key) { return key.is_live(now) && matches(key, text); });
     return found == keys.end() ? std::nullopt : std::optional(*found);
 }
 

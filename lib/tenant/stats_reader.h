@@ -11,8 +11,8 @@
 
 namespace mt {
 
-/// Reads the numbers of tenants wherever they are: in the counters of loaded tenants, in the slots of a running server, in
-/// the tenants' files. Every view (HTTP, metrics, command line) goes through here, so that they agree. Thread-safe.
+/// Reads the numbers of tenants wherever they are: in the counters of loaded tenants, in the slots of a running server,
+/// in the tenants' files. Every view (HTTP, metrics, command line) goes through here, so that they agree. Thread-safe.
 class StatsReader {
   public:
     /// `slots` and `manager` may be null (no server has ever run; a command beside the server). References must outlive

@@ -17,8 +17,8 @@
 namespace mt {
 
 /// One tenant as it serves: its settings and its own limits, cache, store, agent and counters. Immutable: a change of
-/// settings makes a new Tenant that takes over the parts which live on (limits, counters, store). Whoever answers a call
-/// holds a shared_ptr, so that a removed tenant's parts go only after its last call. The parts are thread-safe.
+/// settings makes a new Tenant that takes over the parts which live on (limits, counters, store). Whoever answers a
+/// call holds a shared_ptr, so that a removed tenant's parts go only after its last call. The parts are thread-safe.
 struct Tenant {
     TenantRecord record;
     TenantConfig config;

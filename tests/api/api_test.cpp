@@ -88,7 +88,8 @@ struct Endpoints : test::ServiceHouse {
 bool is_problem(const Reply& reply) {
     const Json json = reply.json();
     return reply.type() == "application/problem+json" && json.contains("type") && json.contains("title") &&
-           json["status"] == reply.status() && json.contains("detail") && json["request_id"] == reply.field("X-Request-Id");
+           json["status"] == reply.status() && json.contains("detail") &&
+           json["request_id"] == reply.field("X-Request-Id");
 }
 
 }  // namespace
@@ -158,7 +159,8 @@ TEST_CASE("asking: text, JSON in and out, and what is refused") {
                                     R"({"message": "Hello", "session": "s1"})");
     CHECK(posted.status() == 200);
     CHECK(house.call("POST", "/acme", {{"Content-Type", "application/x-www-form-urlencoded"}}, "q=x").status() == 415);
-    for (const char* body : {"{", "[]", "{}", R"({"message": 5})", R"({"mesage": "x"})", R"({"message":"x","session":1})"}) {
+    for (const char* body :
+         {"{", "[]", "{}", R"({"message": 5})", R"({"mesage": "x"})", R"({"message":"x","session":1})"}) {
         CHECK_MESSAGE(house.call("POST", "/acme", {{"Content-Type", "application/json"}}, body).status() == 400, body);
     }
     for (const char* target : {"/acme", "/acme?q=", "/acme?q=%ff", "/acme?q=a%00b", "/acme?q=%zz", "/acme?q=a&q=b",
@@ -171,14 +173,17 @@ TEST_CASE("asking: text, JSON in and out, and what is refused") {
 
 TEST_CASE("JSON is chosen by quality, and by order when equal") {
     Endpoints house;
-    const std::map<std::string, bool> accepts{
-        {"application/json", true},          {"text/plain", false},
-        {"*/*", false},                      {"application/json, text/plain, */*", true},
-        {"text/plain, application/json", false}, {"text/plain;q=0.5, application/json", true},
-        {"application/json;q=0, */*", false}};
+    const std::map<std::string, bool> accepts{{"application/json", true},
+                                              {"text/plain", false},
+                                              {"*/*", false},
+                                              {"application/json, text/plain, */*", true},
+                                              {"text/plain, application/json", false},
+                                              {"text/plain;q=0.5, application/json", true},
+                                              {"application/json;q=0, */*", false}};
     for (const auto& [accept, json] : accepts) {
         house.clock.advance(1min);
-        CHECK_MESSAGE((house.call("GET", "/acme?q=x", {{"Accept", accept}}).type() == "application/json") == json, accept);
+        CHECK_MESSAGE((house.call("GET", "/acme?q=x", {{"Accept", accept}}).type() == "application/json") == json,
+                      accept);
     }
 }
 
@@ -286,7 +291,8 @@ TEST_CASE("a tenant's life over /admin") {
     CHECK(changed.json()["cache_ttl"] == "90s");
     changed = house.as_operator("PATCH", "/admin/tenants/fresh", {{"rate_limit", nullptr}});
     CHECK(changed.json()["rate_limit"] == 100);
-    CHECK(house.as_operator("PATCH", "/admin/tenants/fresh", {{"status", "suspended"}}).json()["status"] == "suspended");
+    CHECK(house.as_operator("PATCH", "/admin/tenants/fresh", {{"status", "suspended"}}).json()["status"] ==
+          "suspended");
     CHECK(house.call("GET", "/fresh?q=x", key).status() == 401);
     CHECK(house.as_operator("PATCH", "/admin/tenants/fresh", {{"status", "active"}}).status() == 200);
     CHECK(house.call("GET", "/fresh?q=x", key).status() == 200);

@@ -24,8 +24,8 @@ TEST_CASE("tenant ids: what is allowed and what is not") {
         CHECK_MESSAGE(!check_tenant_id(bad), bad);
     }
     CHECK_FALSE(check_tenant_id(std::string("a\0b", 3)));
-    for (const char* word : {"v1", "stats", "metrics", "health", "livez", "readyz", "admin", "dashboard", "a2a", "mcp",
-                             "tenants"}) {
+    for (const char* word :
+         {"v1", "stats", "metrics", "health", "livez", "readyz", "admin", "dashboard", "a2a", "mcp", "tenants"}) {
         CHECK_MESSAGE(!check_tenant_id(word), word);
     }
 }
@@ -77,7 +77,8 @@ TEST_CASE("UTF-8: well-formed and not (RFC 3629)") {
     for (const char* good : {"", "abc", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
         CHECK_MESSAGE(is_utf8(good), good);
     }
-    for (const char* bad : {"\xff", "\xc0\x80", "\xc3", "\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "a\xc3z"}) {
+    for (const char* bad :
+         {"\xff", "\xc0\x80", "\xc3", "\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "a\xc3z"}) {
         CHECK_MESSAGE(!is_utf8(bad), quote(bad));
     }
 }

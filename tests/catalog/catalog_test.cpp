@@ -148,8 +148,8 @@ TEST_CASE("keys: only the hash is kept, and every way to end one works") {
 TEST_CASE("texts that have not the shape of a key") {
     const std::string good = generate_key().text;
     CHECK(key_id_of(good));
-    for (const std::string& bad : {std::string(), std::string("mta_"), good + "0", good.substr(1), "MTA" + good.substr(3),
-                                   good.substr(0, 16) + "-" + good.substr(17)}) {
+    for (const std::string& bad : {std::string(), std::string("mta_"), good + "0", good.substr(1),
+                                   "MTA" + good.substr(3), good.substr(0, 16) + "-" + good.substr(17)}) {
         CHECK_MESSAGE(!key_id_of(bad), bad);
     }
 }

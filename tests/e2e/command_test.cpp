@@ -38,10 +38,8 @@ class TakenPort {
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         socklen_t size = sizeof(address);
-        // NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast): the sockets' own interface
         const bool bound = bind(m_fd.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 &&
                            getsockname(m_fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0;
-        // NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast)
         m_port = bound ? ntohs(address.sin_port) : 0;
     }
     bool listens() { return listen(m_fd.get(), 1) == 0; }

@@ -196,6 +196,7 @@ TEST_CASE("no room for a first start is said so") {
 
 std::vector<Process> start_all(const Site& site, const std::vector<Words>& commands) {
     std::vector<Process> running;
+    running.reserve(commands.size());
     for (const Words& words : commands) {
         running.push_back(site.start(words));
     }
@@ -227,6 +228,7 @@ TEST_CASE("twenty tenants added at once are all there, and each key opens its ow
     const Site site;
     Server server = site.serve();
     std::vector<Words> commands;
+    commands.reserve(20);
     for (int i = 0; i < 20; ++i) {
         commands.push_back({"tenant", "add", "t" + std::to_string(i)});
     }

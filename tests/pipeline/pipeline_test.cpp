@@ -156,7 +156,8 @@ TEST_CASE("a hit costs a request but no tokens") {
 TEST_CASE("a full store is 507 for what writes, while reading and erasing go on") {
     ServiceHouse house;
     for (const char* type : {"memory", "sqlite"}) {
-        REQUIRE(house.add_open(type, {{"storage_type", std::string(type)}, {"max_storage", 400}, {"rate_limit", 1000}}));
+        REQUIRE(
+            house.add_open(type, {{"storage_type", std::string(type)}, {"max_storage", 400}, {"rate_limit", 1000}}));
         REQUIRE(house.ask(type, "remember color = blue").outcome);
         const auto full = house.ask(type, "remember story = " + std::string(500, 'x'));
         REQUIRE_FALSE(full.outcome);

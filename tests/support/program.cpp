@@ -57,14 +57,17 @@ std::vector<std::string> environment_of(const Launch& launch) {
         all[name] = value;
     }
     std::vector<std::string> lines;
+    lines.reserve(all.size());
     for (const auto& [name, value] : all) {
-        lines.push_back(name + "=" + value);
+        lines.push_back(name);
+        lines.back().append("=").append(value);
     }
     return lines;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
     std::vector<char*> list;
+    list.reserve(texts.size() + 1);
     for (std::string& text : texts) {
         list.push_back(text.data());
     }
@@ -82,7 +85,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
     }
     sigset_t none{};
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
     signal(SIGPIPE, SIG_DFL);
     const bool ready = chdir(launch.folder.c_str()) == 0 && dup2(streams[0], 0) == 0 && dup2(streams[1], 1) == 1 &&
                        dup2(streams[2], 2) == 2;

@@ -195,7 +195,8 @@ TEST_CASE("finding, changing and removing from many threads") {
         }
         threads.emplace_back([&] {
             for (int i = 0; i < 20; ++i) {
-                const auto changed = house.catalog->update_tenant("t1", set("cache_size", i + 1), ServiceHouse::anything, "x");
+                const auto changed =
+                    house.catalog->update_tenant("t1", set("cache_size", i + 1), ServiceHouse::anything, "x");
                 wrong += changed && house.tenants.refresh() ? 0 : 1;
             }
             wrong += house.catalog->begin_removal("t2", "x") ? 0 : 1;
