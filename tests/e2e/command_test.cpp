@@ -245,7 +245,7 @@ TEST_CASE("ping: 0 when ready, 69 when nobody answers, and it waits when told to
     const Site site;
     TakenPort nobody;
     CHECK(site.run({"ping", "http://" + nobody.address()}).exit == 69);
-    Process waiting = site.start({"ping", "--wait", "20s"});
+    Process waiting = site.start({"ping", "--data", "data", "--wait", "20s"});
     CHECK_FALSE(waiting.ended(std::chrono::milliseconds{200}));
     Server server = site.serve();
     CHECK(waiting.wait().exit == 0);
