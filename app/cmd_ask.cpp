@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "app/command.h"
 #include "app/workspace.h"
+#include "pipeline/pipeline.h"
 #include "storage/store.h"
 #include "tenant/tenant.h"
 
@@ -32,10 +33,8 @@ class Collector final : public Sink {
 };
 
 Result<void> ask(const Console& console, const Flags& flags) {
-    if (!flags.question.session.empty()) {
-        if (Result<void> checked = Sessions::check_id(flags.question.session); !checked) {
-            return checked;
-        }
+    if (Result<void> checked = check_question(flags.question); !checked) {
+        return checked;
     }
     Result<std::unique_ptr<Workspace>> opened = open_workspace(console, true);
     if (!opened) {
@@ -43,7 +42,9 @@ Result<void> ask(const Console& console, const Flags& flags) {
     }
     Workspace& workspace = **opened;
     // A first question may come before the first start of the server.
-    Result<std::vector<std::string>> seeded = seed_tenants(*workspace.catalog, workspace.config, system_user());
+    Config asked = workspace.config;
+    std::erase_if(asked.tenants, [&](const TenantSpec& spec) { return spec.id != flags.tenant; });
+    Result<std::vector<std::string>> seeded = seed_tenants(*workspace.catalog, asked, system_user());
     if (!seeded) {
         return std::move(seeded).error();
     }

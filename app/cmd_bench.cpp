@@ -2,9 +2,12 @@
 #include <stdlib.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
+#include <thread>
 #include <utility>
 
 #include "app/command.h"
@@ -27,6 +30,32 @@ struct Flags {
 struct Thresholds {
     std::optional<std::chrono::nanoseconds> max_p99;
     std::optional<double> max_error_rate;
+};
+
+// SIGINT and SIGTERM end the load early instead of the program: the report is shown, the demo's folder goes.
+class Interrupt {
+  public:
+    Interrupt() {
+        sigemptyset(&m_set);
+        sigaddset(&m_set, SIGINT);
+        sigaddset(&m_set, SIGTERM);
+        pthread_sigmask(SIG_BLOCK, &m_set, nullptr);
+        m_watcher = std::jthread([this](const std::stop_token& end) {
+            const timespec tick{0, 50'000'000};
+            while (!end.stop_requested()) {
+                if (sigtimedwait(&m_set, nullptr, &tick) > 0) {
+                    m_source.request_stop();
+                    return;
+                }
+            }
+        });
+    }
+    [[nodiscard]] std::stop_token token() const { return m_source.get_token(); }
+
+  private:
+    sigset_t m_set{};
+    std::stop_source m_source;
+    std::jthread m_watcher;
 };
 
 // The demo tenants in this process, in a data folder of their own that goes with it.
@@ -195,6 +224,7 @@ Result<void> bench(const Console& console, const Flags& flags) {
     if (!limits) {
         return std::move(limits).error();
     }
+    const Interrupt interrupt;
     std::unique_ptr<DemoServer> demo;
     std::string url = flags.url;
     if (url.empty()) {
@@ -215,7 +245,7 @@ Result<void> bench(const Console& console, const Flags& flags) {
         }
     };
     const SystemClock clock;
-    Result<LoadReport> report = run_load(*options, clock, progress, {});
+    Result<LoadReport> report = run_load(*options, clock, progress, interrupt.token());
     if (console.animated()) {
         std::fputs("\r\x1b[K", stderr);
     }

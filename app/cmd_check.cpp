@@ -12,7 +12,6 @@
 namespace mt::app {
 namespace {
 
-constexpr std::int64_t k_page = 1000;
 constexpr SchemaPart k_no_part{"", {}};
 
 struct Findings {
@@ -58,24 +57,14 @@ Result<void> check_folder(Workspace& workspace, Findings& findings) {
     if (!registry || *registry != "ok") {
         findings.faults.push_back("registry.db is damaged: " + (registry ? *registry : registry.error().message));
     }
-    std::string cursor;
-    for (;;) {
-        Result<std::vector<TenantRecord>> page = workspace.catalog->tenants(cursor, k_page);
-        if (!page) {
-            return std::move(page).error();
+    return for_each_tenant(*workspace.catalog, [&](const TenantRecord& row) -> Result<void> {
+        if (row.status == TenantStatus::removing) {
+            findings.warnings.push_back(fmt::format("tenant '{}' is still being removed", row.id));
+        } else {
+            check_tenant(workspace, row, findings);
         }
-        for (const TenantRecord& row : *page) {
-            if (row.status == TenantStatus::removing) {
-                findings.warnings.push_back(fmt::format("tenant '{}' is still being removed", row.id));
-            } else {
-                check_tenant(workspace, row, findings);
-            }
-        }
-        if (page->size() < static_cast<std::size_t>(k_page)) {
-            return {};
-        }
-        cursor = page->back().id;
-    }
+        return {};
+    });
 }
 
 void check_drift(Workspace& workspace, Findings& findings) {
@@ -84,13 +73,8 @@ void check_drift(Workspace& workspace, Findings& findings) {
         if (!present) {
             continue;  // not created yet, or removed: the next start or apply tells
         }
-        std::vector<std::string> fields;
-        for (const auto& [field, value] : drift(present->own, spec.own)) {
-            fields.push_back(field);
-        }
-        if (!fields.empty()) {
-            findings.warnings.push_back(fmt::format("tenant '{}' differs from {} in {}", spec.id,
-                                                    workspace.config.file.string(), join(fields, ", ")));
+        if (const std::string line = drift_line(spec, *present, workspace.config); !line.empty()) {
+            findings.warnings.push_back(line);
         }
     }
 }
@@ -126,8 +110,10 @@ Result<void> check(const Console& console) {
             return checked;
         }
         check_drift(**workspace, findings);
-    } else if (workspace.error().code != Code::not_found) {
+    } else if (workspace.error().code != Code::not_found || !console.globals().data.empty()) {
         return std::move(workspace).error();
+    } else {
+        findings.warnings.push_back(workspace.error().message);
     }
     show(console, *config, findings);
     return findings.faults.empty()

@@ -28,6 +28,7 @@ struct Flags {
 class Signals {
   public:
     Signals() {
+        std::signal(SIGPIPE, SIG_IGN);  // a log reader that goes away must not end the service
         sigemptyset(&m_set);
         for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
             sigaddset(&m_set, number);
@@ -88,12 +89,13 @@ Result<Config> configure(const Console& console, const Flags& flags) {
 
 void reload(Service& service, const Console& console, const Flags& flags) {
     Result<Config> config = configure(console, flags);
-    Result<void> applied = config ? service.reconfigure(*std::move(config)) : Result<void>{config.error()};
-    if (applied) {
-        service.log().info("configuration is read anew");
-    } else {
-        service.log().error(fmt::format("configuration stays as it was: {}", applied.error().message));
+    if (!config) {
+        return service.log().error(fmt::format("configuration stays as it was: {}", config.error().message));
     }
+    if (Result<void> applied = service.reconfigure(*std::move(config)); !applied) {
+        return service.log().error(fmt::format("configuration is read anew, but {}", applied.error().message));
+    }
+    service.log().info("configuration is read anew");
 }
 
 Result<void> serve(const Console& console, const Flags& flags) {

@@ -22,10 +22,15 @@ struct Flags {
     bool watch = false;
 };
 
-Result<std::vector<TenantSample>> read_samples(Workspace& workspace, const Flags& flags) {
+Result<std::vector<TenantSample>> read_samples(const Console& console, Workspace& workspace, const Flags& flags) {
     StatsReader reader(*workspace.catalog, *workspace.files, workspace.slots.get(), nullptr);
     if (flags.tenants.empty()) {
-        return reader.all();
+        std::vector<std::string> faults;
+        Result<std::vector<TenantSample>> all = reader.all(faults);
+        for (const std::string& fault : faults) {
+            console.note("left out: " + fault);
+        }
+        return all;
     }
     std::vector<TenantSample> samples;
     for (const std::string& id : flags.tenants) {
@@ -51,7 +56,7 @@ Result<std::vector<TenantSample>> gather(const Console& console, const Flags& fl
     if (!workspace) {
         return std::move(workspace).error();
     }
-    Result<std::vector<TenantSample>> samples = read_samples(**workspace, flags);
+    Result<std::vector<TenantSample>> samples = read_samples(console, **workspace, flags);
     if (samples && period) {
         for (TenantSample& sample : *samples) {
             Result<Totals> recent =

@@ -17,8 +17,6 @@ namespace {
 
 using api::Json;
 
-constexpr std::int64_t k_page = 1000;
-
 struct AddFlags {
     std::string id;
     bool if_missing = false;
@@ -69,44 +67,23 @@ Result<void> add(const Console& console, const AddFlags& flags) {
     return {};
 }
 
-Result<std::vector<TenantRecord>> all_tenants(Catalog& catalog) {
-    std::vector<TenantRecord> all;
-    for (;;) {
-        Result<std::vector<TenantRecord>> page = catalog.tenants(all.empty() ? "" : all.back().id, k_page);
-        if (!page) {
-            return page;
-        }
-        all.insert(all.end(), page->begin(), page->end());
-        if (page->size() < static_cast<std::size_t>(k_page)) {
-            return all;
-        }
-    }
-}
-
 Result<void> list(const Console& console) {
     Result<std::unique_ptr<Workspace>> workspace = open_workspace(console, false);
     if (!workspace) {
         return std::move(workspace).error();
     }
-    Result<std::vector<TenantRecord>> tenants = all_tenants(*(*workspace)->catalog);
-    if (!tenants) {
-        return std::move(tenants).error();
-    }
-    if (console.json()) {
-        Json json = Json::array();
-        for (const TenantRecord& record : *tenants) {
-            json.push_back(api::tenant_row_json(record));
-        }
-        console.print_json(json);
-        return {};
-    }
+    Json json = Json::array();
     std::vector<std::vector<std::string>> rows{{"ID", "NAME", "PLAN", "STATUS", "CREATED"}};
-    for (const TenantRecord& record : *tenants) {
+    Result<void> listed = for_each_tenant(*(*workspace)->catalog, [&](const TenantRecord& record) -> Result<void> {
+        json.push_back(api::tenant_row_json(record));
         rows.push_back({record.id, record.name, record.plan, std::string(to_string(record.status)),
                         format_rfc3339(record.created)});
+        return {};
+    });
+    if (listed) {
+        console.json() ? console.print_json(json) : console.print(table(rows));
     }
-    console.print(table(rows));
-    return {};
+    return listed;
 }
 
 struct ConfigFlags {

@@ -18,7 +18,6 @@ namespace {
 using api::Json;
 
 constexpr std::chrono::seconds k_patience{10};
-constexpr std::int64_t k_page = 1000;
 
 struct Flags {
     std::string file;
@@ -74,22 +73,13 @@ Result<Plan> make_plan(Workspace& workspace, bool prune) {
             return std::move(planned).error();
         }
     }
-    std::string cursor;
-    for (;;) {
-        Result<std::vector<TenantRecord>> page = workspace.catalog->tenants(cursor, k_page);
-        if (!page) {
-            return std::move(page).error();
+    Result<void> listed = for_each_tenant(*workspace.catalog, [&](const TenantRecord& record) -> Result<void> {
+        if (!wanted.contains(record.id)) {
+            (prune ? plan.remove : plan.extra).push_back(record.id);
         }
-        for (const TenantRecord& record : *page) {
-            if (!wanted.contains(record.id)) {
-                (prune ? plan.remove : plan.extra).push_back(record.id);
-            }
-        }
-        if (page->size() < static_cast<std::size_t>(k_page)) {
-            return plan;
-        }
-        cursor = page->back().id;
-    }
+        return {};
+    });
+    return listed ? Result<Plan>(std::move(plan)) : Result<Plan>(std::move(listed).error());
 }
 
 Result<void> carry_out(Workspace& workspace, const Plan& plan) {

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <map>
 #include <string>
 #include <utility>
@@ -139,6 +140,9 @@ class Program {
         Console console(m_globals);
         try {
             const Result<void> outcome = work(console);
+            if (outcome && std::ferror(stdout) != 0) {
+                return report({Code::failed, "the output could not be written to standard output"}, m_globals.json);
+            }
             return outcome ? 0 : report(outcome.error(), m_globals.json);
         } catch (const std::exception& fault) {
             return report({Code::internal, fmt::format("a bug in mtagent: {}", fault.what())}, m_globals.json);

@@ -38,8 +38,12 @@ Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chr
         if (!now || now->status != TenantStatus::removing) {
             return now ? Result<void>{} : Result<void>{std::move(now).error()};
         }
-        if (Result<FolderLock> lock = workspace.folder.lock()) {
+        Result<FolderLock> lock = workspace.folder.lock();
+        if (lock) {
             return erase_here(workspace, *now);
+        }
+        if (!workspace.folder.holder()) {
+            return std::move(lock).error();  // nobody holds it: the lock itself cannot be had
         }
         if (workspace.clock.boot_ns() > deadline) {
             return Error{Code::busy,

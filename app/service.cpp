@@ -100,7 +100,7 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
         return std::move(slots).error();
     }
     state->slots = *std::move(slots);
-    Result<std::unique_ptr<Catalog>> catalog = open_sqlite_catalog(state->folder, state->files, state->clock, true);
+    Result<std::unique_ptr<Catalog>> catalog = open_sqlite_catalog(state->folder, state->files, state->clock, {});
     if (!catalog) {
         return std::move(catalog).error();
     }

@@ -27,7 +27,7 @@ Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool c
     workspace->files =
         std::make_unique<TenantFiles>(workspace->folder.tenants(), TenantFiles::Options{128, !workspace->served});
     Result<std::unique_ptr<Catalog>> catalog =
-        open_sqlite_catalog(workspace->folder, *workspace->files, workspace->clock, !workspace->served);
+        open_sqlite_catalog(workspace->folder, *workspace->files, workspace->clock, {create, !workspace->served});
     if (!catalog) {
         return std::move(catalog).error();
     }
@@ -57,6 +57,15 @@ SettingChanges drift(const Settings& present, const Settings& wanted) {
     return changes;
 }
 
+std::string drift_line(const TenantSpec& spec, const TenantRecord& present, const Config& config) {
+    std::vector<std::string> fields;
+    for (const auto& [field, value] : drift(present.own, spec.own)) {
+        fields.push_back(field);
+    }
+    return fields.empty() ? "" : fmt::format("tenant '{}' differs from {} in {}", spec.id, config.file.string(),
+                                             join(fields, ", "));
+}
+
 Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& config, std::string_view who) {
     std::vector<std::string> lines;
     for (const TenantSpec& spec : config.tenants) {
@@ -79,16 +88,12 @@ Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& co
             continue;
         }
         Result<TenantRecord> present = catalog.tenant(spec.id);
-        if (!present) {
-            return std::move(present).error();
+        if (!present) {  // one tenant's damage does not stop the others
+            lines.push_back(fmt::format("tenant '{}' cannot be read: {}", spec.id, present.error().message));
+            continue;
         }
-        std::vector<std::string> fields;
-        for (const auto& [field, value] : drift(present->own, spec.own)) {
-            fields.push_back(field);
-        }
-        if (!fields.empty()) {
-            lines.push_back(fmt::format("tenant '{}' differs from {} in {}: see `mtagent tenant apply --dry-run`",
-                                        spec.id, config.file.string(), join(fields, ", ")));
+        if (const std::string line = drift_line(spec, *present, config); !line.empty()) {
+            lines.push_back(line + ": see `mtagent tenant apply --dry-run`");
         }
     }
     return lines;

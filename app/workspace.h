@@ -38,6 +38,9 @@ Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool c
 /// not brought back. Returns one line per tenant made, skipped or different.
 Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& config, std::string_view who);
 
+/// "tenant 'x' differs from FILE in a, b", or "" when it does not.
+std::string drift_line(const TenantSpec& spec, const TenantRecord& present, const Config& config);
+
 /// What would bring a tenant's own settings in line with the file.
 SettingChanges drift(const Settings& present, const Settings& wanted);
 

@@ -130,7 +130,8 @@ Result<http::Response> patch_tenant(const Exchange& exchange, const std::string&
         return suspend ? std::move(changes).error() : std::move(suspend).error();
     }
     Catalog& catalog = exchange.services.catalog;
-    Result<TenantRecord> record = catalog.update_tenant(id, *changes, check_for(exchange, id), who);
+    Result<TenantRecord> record =
+        changes->empty() ? catalog.tenant(id) : catalog.update_tenant(id, *changes, check_for(exchange, id), who);
     if (record && *suspend) {
         record = catalog.set_suspended(id, **suspend, who);
     }

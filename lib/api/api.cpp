@@ -58,7 +58,9 @@ http::Response answer(Exchange& exchange) {
         exchange.services.log.error(fmt::format("{} {}: {} (request {})", exchange.request.method, exchange.route.name,
                                                 fault->message, exchange.request_id));
     }
-    exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+    if (describe(fault->code).http_status < 500) {
+        exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+    }
     return problem_reply(*fault, exchange.request_id);
 }
 

@@ -9,11 +9,25 @@
 
 namespace mt::api {
 
+namespace {
+
+// The numbers of all tenants; those that cannot be read are left out and logged.
+Result<std::vector<TenantSample>> all_samples(const Exchange& exchange) {
+    std::vector<std::string> faults;
+    Result<std::vector<TenantSample>> samples = exchange.services.stats.all(faults);
+    for (const std::string& fault : faults) {
+        exchange.services.log.error("numbers left out: " + fault);
+    }
+    return samples;
+}
+
+}  // namespace
+
 Result<http::Response> stats(Exchange& exchange) {
     if (Result<void> allowed = authorize_reader(exchange); !allowed) {
         return std::move(allowed).error();
     }
-    Result<std::vector<TenantSample>> samples = exchange.services.stats.all();
+    Result<std::vector<TenantSample>> samples = all_samples(exchange);
     if (!samples) {
         return std::move(samples).error();
     }
@@ -27,7 +41,7 @@ Result<http::Response> metrics(Exchange& exchange) {
         return std::move(allowed).error();
     }
     const Services& services = exchange.services;
-    Result<std::vector<TenantSample>> samples = exchange.services.stats.all();
+    Result<std::vector<TenantSample>> samples = all_samples(exchange);
     if (!samples) {
         return std::move(samples).error();
     }
@@ -56,9 +70,9 @@ Result<http::Response> ready(Exchange& exchange) {
     if (services.draining.load()) {
         fault = Error{Code::unavailable, "the server is shutting down"};
     } else if (std::optional<Error> ledger = services.ledger.fault()) {
-        fault = Error{Code::unavailable, "statistics cannot be written: " + ledger->message};
+        fault = Error{Code::unavailable, fmt::format("statistics cannot be written ({})", describe(ledger->code).name)};
     } else if (std::optional<Error> tenants = services.tenants.fault()) {
-        fault = Error{Code::unavailable, "the catalog cannot be read: " + tenants->message};
+        fault = Error{Code::unavailable, fmt::format("the catalog cannot be read ({})", describe(tenants->code).name)};
     }
     return fault ? Result<http::Response>(*std::move(fault)) : health(exchange);
 }

@@ -75,7 +75,7 @@ Result<std::string> text_field(const Json& body, std::string_view name, bool nee
     return found->get<std::string>();
 }
 
-Result<Question> question_from_json(const http::Request& request) {
+Result<Question> question_from_json(const http::Request& request, const std::string& from_query) {
     constexpr std::array<std::string_view, 2> k_fields{"message", "session"};
     Result<Json> body = json_body(request);
     if (!body) {
@@ -91,7 +91,10 @@ Result<Question> question_from_json(const http::Request& request) {
     if (!message || !session) {
         return message ? std::move(session).error() : std::move(message).error();
     }
-    return Question{*std::move(message), *std::move(session)};
+    if (!from_query.empty() && !session->empty() && from_query != *session) {
+        return Error{Code::invalid, "the session is named twice, in the address and in the body, and differs"};
+    }
+    return Question{*std::move(message), session->empty() ? from_query : *session};
 }
 
 // Nothing when the parameter is absent.
@@ -117,7 +120,7 @@ Result<Question> question_of(const http::Request& request) {
     const std::string type = to_lower(request.field("Content-Type").value_or("text/plain"));
     const std::string_view media = trim(std::string_view(type).substr(0, type.find(';')));
     if (media == "application/json") {
-        return question_from_json(request);
+        return question_from_json(request, *session);
     }
     if (media != "text/plain") {
         return Error{Code::unsupported_media, fmt::format("the body is {}: send text/plain, or JSON {{\"message\", "
@@ -222,7 +225,7 @@ Result<http::Response> tenant_stats(Exchange& exchange) {
         if (!period) {
             return Error{Code::invalid, "since: " + period.error().message};
         }
-        if (Result<void> flushed = exchange.services.ledger.flush(); !flushed) {
+        if (Result<void> flushed = exchange.services.ledger.flush((*tenant)->record.uid); !flushed) {
             return std::move(flushed).error();
         }
         const WallTime from = exchange.services.clock.wall() - *period;

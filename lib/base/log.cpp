@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -24,7 +25,9 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 }
 
 // A JSON string body (RFC 8259 section 7): quotes, backslashes and control characters escaped.
-std::string escape_json(std::string_view text) {
+std::string escape_json(std::string_view raw) {
+    const std::string quoted = is_utf8(raw) ? std::string{} : quote(raw);
+    const std::string_view text = quoted.empty() ? raw : std::string_view(quoted);
     std::string escaped;
     for (const char c : text) {
         if (c == '"' || c == '\\') {
@@ -37,6 +40,14 @@ std::string escape_json(std::string_view text) {
         }
     }
     return escaped;
+}
+
+// For a terminal: what could move the cursor or forge a line is shown in quotes.
+std::string plain(std::string_view text) {
+    const bool harmless = is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20U || c == 0x7F;
+    });
+    return harmless ? std::string(text) : quote(text);
 }
 
 }  // namespace
@@ -62,11 +73,11 @@ void Log::write(LogLevel level, std::string_view message, std::span<const LogFie
     if (!m_sink->logger.should_log(to_spdlog(level))) {
         return;
     }
-    std::string line = m_sink->json ? fmt::format("\"message\":\"{}\"", escape_json(message)) : std::string(message);
+    std::string line = m_sink->json ? fmt::format("\"message\":\"{}\"", escape_json(message)) : plain(message);
     for (const LogField& field : fields) {
         line += m_sink->json ? fmt::format(",\"{}\":", field.name) : fmt::format(" {}=", field.name);
         if (const auto* text = std::get_if<std::string_view>(&field.value)) {
-            line += m_sink->json ? fmt::format("\"{}\"", escape_json(*text)) : std::string(*text);
+            line += m_sink->json ? fmt::format("\"{}\"", escape_json(*text)) : plain(*text);
         } else if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
             line += fmt::format("{}", *number);
         } else {

@@ -119,8 +119,17 @@ class Catalog {
     virtual Result<std::string> integrity() = 0;
 };
 
-/// The catalog in a data folder. `files` and `clock` must outlive it. `checkpoint`: false beside a running server.
+struct CatalogOptions {
+    bool create = true;      ///< make the registry when it is missing
+    bool checkpoint = true;  ///< false beside a running server
+};
+
+/// The catalog in a data folder. `files` and `clock` must outlive it. Errors: not_found (no registry and !create),
+/// version_mismatch, unavailable.
 Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const DataFolder& folder, TenantFiles& files, const Clock& clock,
-                                                     bool checkpoint);
+                                                     const CatalogOptions& options);
+
+/// Calls `visit` with every tenant that is not removed, in order of the ids, until it returns an error.
+Result<void> for_each_tenant(Catalog& catalog, const std::function<Result<void>(const TenantRecord&)>& visit);
 
 }  // namespace mt

@@ -148,6 +148,10 @@ void Registry::erase_keys(std::string_view tenant) {
     m_database.query("DELETE FROM api_keys WHERE tenant = ?").bind(1, tenant).execute();
 }
 
+void Registry::erase_details(std::string_view tenant) {
+    m_database.query("UPDATE audit_events SET before = '', after = '' WHERE tenant = ?").bind(1, tenant).execute();
+}
+
 void Registry::touch_operator_keys() {
     const std::int64_t change = next_change();
     m_database.query("UPDATE counters SET value = ? WHERE name = 'operator_keys'").bind(1, change).execute();

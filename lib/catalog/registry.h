@@ -27,6 +27,8 @@ class Registry {
     std::vector<KeyRecord> keys(std::string_view tenant);
     void put_key(const KeyRecord& record);
     void erase_keys(std::string_view tenant);
+    /// Blanks what the audit events of a tenant's former life say of its settings; who did what and when stays.
+    void erase_details(std::string_view tenant);
     void touch_operator_keys();
 
     void audit(const AuditEvent& event);

@@ -132,12 +132,12 @@ class SqliteCatalog final : public Catalog {
             }
             Settings merged = identity->own;
             const SettingChanges different = merge(merged, changes);
-            if (Result<void> valid = check(merged); !valid) {
-                return std::move(valid).error();
-            }
             record->own = merged;
             if (different.empty()) {
                 return record;
+            }
+            if (Result<void> valid = check(merged); !valid) {
+                return std::move(valid).error();
             }
             record->generation = std::max(record->generation, identity->generation) + 1;
             Result<void> written =
@@ -164,9 +164,7 @@ class SqliteCatalog final : public Catalog {
             }
             const std::string before(to_string(record->status));
             record->status = wanted;
-            // The status lives in the registry alone; the file's generation stays behind, which is no fault.
-            record->generation += 1;
-            registry.put(*record);
+            registry.put(*record);  // the status lives in the registry alone: the generation of the settings stays
             registry.audit({m_clock.wall(), std::string(who), suspended ? "tenant.suspend" : "tenant.resume",
                             record->id, "status", before, std::string(to_string(wanted))});
             return record;
@@ -198,6 +196,7 @@ class SqliteCatalog final : public Catalog {
                 return std::move(removed).error();
             }
             registry.erase_keys(id);
+            registry.erase_details(id);
             record->status = TenantStatus::removed;
             registry.put(*record);
             return *record;
@@ -387,11 +386,21 @@ class SqliteCatalog final : public Catalog {
         record.auth = text_of(record.own, "auth", "key");
     }
 
+    // Brings the row up to the file. The row is read again under the write lock: whoever wrote the file may have written
+    // the row, or a newer status, in the meantime.
     Result<TenantRecord> repair(TenantRecord record, std::int64_t generation) {
-        record.generation = generation;
-        set_shown(record);
         Result<void> done = m_database->transaction([&]() -> Result<void> {
-            Registry(*m_database).put(record);
+            Registry registry(*m_database);
+            Result<TenantRecord> row = live(registry, record.id);
+            if (!row) {
+                return std::move(row).error();
+            }
+            record.status = row->status;
+            record.generation = std::max(generation, row->generation);
+            set_shown(record);
+            if (row->uid == record.uid && row->generation < generation) {
+                registry.put(record);
+            }
             return {};
         });
         return done ? Result<TenantRecord>(std::move(record)) : Result<TenantRecord>(std::move(done).error());
@@ -406,11 +415,11 @@ class SqliteCatalog final : public Catalog {
 }  // namespace
 
 Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const DataFolder& folder, TenantFiles& files, const Clock& clock,
-                                                     bool checkpoint) {
+                                                     const CatalogOptions& how) {
     OpenOptions options;
-    options.create = true;
+    options.create = how.create;
     options.full_sync = true;
-    options.checkpoint = checkpoint;
+    options.checkpoint = how.checkpoint;
     options.cache_kib = 2048;
     Result<std::unique_ptr<Database>> database = Database::open(folder.registry(), options);
     if (!database) {
@@ -420,6 +429,26 @@ Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const DataFolder& folder, T
         return std::move(migrated).error();
     }
     return std::unique_ptr<Catalog>(std::make_unique<SqliteCatalog>(*std::move(database), files, clock));
+}
+
+Result<void> for_each_tenant(Catalog& catalog, const std::function<Result<void>(const TenantRecord&)>& visit) {
+    constexpr std::int64_t k_page = 1000;
+    std::string cursor;
+    for (;;) {
+        Result<std::vector<TenantRecord>> page = catalog.tenants(cursor, k_page);
+        if (!page) {
+            return std::move(page).error();
+        }
+        for (const TenantRecord& record : *page) {
+            if (Result<void> visited = visit(record); !visited) {
+                return visited;
+            }
+        }
+        if (page->size() < static_cast<std::size_t>(k_page)) {
+            return {};
+        }
+        cursor = page->back().id;
+    }
 }
 
 }  // namespace mt

@@ -14,6 +14,7 @@ Result<void> admit(Call& call, PipelineServices& /*services*/, const Next& next)
     }
     call.limit = permit->status();
     call.permit = *std::move(permit);
+    call.tenant->counters->slot().in_flight.fetch_add(1, std::memory_order_relaxed);  // observe takes it back
     Result<void> outcome = next(call);
     const bool refused = !outcome && outcome.error().code == Code::feature_required;
     if (refused) {

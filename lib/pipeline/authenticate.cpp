@@ -1,3 +1,5 @@
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "pipeline/stages.h"
@@ -8,8 +10,13 @@ Result<void> authenticate(Call& call, PipelineServices& services, const Next& ne
     // Unknown, suspended or removed tenant, missing, wrong, revoked or expired key: nobody learns which.
     const Error refusal{Code::unauthorized, "Invalid tenant"};
     Result<std::shared_ptr<const Tenant>> found = services.tenants.find(call.tenant_id);
+    if (!found && found.error().code != Code::not_found) {
+        // Who has shown no key yet learns nothing of files and settings.
+        services.log.error(fmt::format("tenant '{}' cannot be loaded: {}", call.tenant_id, found.error().message));
+        return Error{Code::unavailable, "this service is not available right now"};
+    }
     if (!found) {
-        return found.error().code == Code::not_found ? refusal : std::move(found).error();
+        return refusal;
     }
     call.tenant = *std::move(found);
     const Tenant& tenant = *call.tenant;

@@ -74,7 +74,7 @@ std::string_view outcome_word(const Call& call, const Result<void>& outcome) {
 void log_call(const Call& call, const Result<void>& outcome, PipelineServices& services) {
     constexpr std::array<std::string_view, 3> k_cache{"bypass", "miss", "hit"};
     const std::array fields{
-        LogField{"tenant", std::string_view(call.tenant_id)},
+        LogField{"tenant", call.tenant ? std::string_view(call.tenant->record.id) : std::string_view("-")},
         LogField{"route", call.route},
         LogField{"status", std::int64_t{outcome ? 200 : describe(outcome.error().code).http_status}},
         LogField{"outcome", outcome_word(call, outcome)},
@@ -99,9 +99,12 @@ Result<void> observe(Call& call, PipelineServices& services, const Next& next) {
     Result<void> outcome = next(call);
     call.duration_ns = services.clock.boot_ns() - call.started_ns;
     count(call, outcome, services);
-    call.permit.reset();  // before the reply's last byte: a client that got its answer finds its slot free again
-    if (call.tenant) {
-        call.tenant->update_gauges();
+    if (call.permit) {
+        call.tenant->counters->slot().in_flight.fetch_sub(1, std::memory_order_relaxed);
+        call.permit.reset();  // before the reply's last byte: a client that got its answer finds its place free again
+    }
+    if (call.tenant && outcome && !call.answer.pure) {
+        call.tenant->update_gauges();  // only such an answer may have changed the store
     }
     if (services.access_log || (!outcome && describe(outcome.error().code).http_status == 500)) {
         log_call(call, outcome, services);

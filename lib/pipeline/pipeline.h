@@ -44,6 +44,10 @@ std::span<const Stage> pipeline_stages();
 /// byte. Errors: what a stage refused with. Thread-safe for different calls.
 Result<void> run_pipeline(Call& call, PipelineServices& services);
 
+/// Is the question one that can be answered: text in UTF-8, not empty, not too long, a usable session. Errors: invalid,
+/// too_large.
+Result<void> check_question(const Question& question);
+
 /// Authentication alone, for what is neither charged nor counted: fills in tenant and key. Errors: unauthorized.
 Result<void> authenticate_only(Call& call, PipelineServices& services);
 

@@ -3,18 +3,14 @@
 #include "base/text.h"
 #include "pipeline/stages.h"
 
-namespace mt::stages {
+namespace mt {
 namespace {
 
 constexpr std::size_t k_longest_question = 256 * 1024;
 
 }  // namespace
 
-Result<void> validate(Call& call, PipelineServices& /*services*/, const Next& next) {
-    if (!call.question) {
-        return call.question.error();
-    }
-    const Question& question = *call.question;
+Result<void> check_question(const Question& question) {
     if (trim(question.text).empty()) {
         return Error{Code::invalid, "the question is empty: send text as ?q=TEXT or as the body of a POST"};
     }
@@ -25,12 +21,18 @@ Result<void> validate(Call& call, PipelineServices& /*services*/, const Next& ne
         return Error{Code::too_large, fmt::format("the question has {} bytes, at most {} are taken",
                                                   question.text.size(), k_longest_question)};
     }
-    if (!question.session.empty()) {
-        if (Result<void> checked = Sessions::check_id(question.session); !checked) {
-            return checked;
-        }
-    }
-    return next(call);
+    return question.session.empty() ? Result<void>{} : Sessions::check_id(question.session);
 }
 
-}  // namespace mt::stages
+namespace stages {
+
+Result<void> validate(Call& call, PipelineServices& /*services*/, const Next& next) {
+    if (!call.question) {
+        return call.question.error();
+    }
+    Result<void> checked = check_question(*call.question);
+    return checked ? next(call) : checked;
+}
+
+}  // namespace stages
+}  // namespace mt

@@ -80,7 +80,7 @@ Result<DataFolder> DataFolder::open(const std::filesystem::path& path, bool crea
         }
     }
     DataFolder folder(path);
-    if (Result<void> made = make_private_folder(folder.tenants()); !made) {
+    if (Result<void> made = create ? make_private_folder(folder.tenants()) : Result<void>{}; !made) {
         return std::move(made).error();
     }
     if (access(path.c_str(), R_OK | W_OK | X_OK) != 0) {

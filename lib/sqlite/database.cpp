@@ -215,20 +215,6 @@ void Database::execute(const std::string& sql) {
     m_handle->database.exec(sql);
 }
 
-Result<std::int64_t> Database::data_version() {
-    std::int64_t version = 0;
-    Result<void> done = run([&]() -> Result<void> {
-        Query pragma = query("PRAGMA data_version");
-        pragma.step();
-        version = pragma.integer(0);
-        return {};
-    });
-    if (!done) {
-        return std::move(done).error();
-    }
-    return version;
-}
-
 Result<std::string> Database::integrity() {
     std::string verdict;
     Result<void> done = run([&]() -> Result<void> {

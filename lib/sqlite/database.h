@@ -88,9 +88,6 @@ class Database {
     /// Executes SQL text with any number of statements. Inside run() only.
     void execute(const std::string& sql);
 
-    /// PRAGMA data_version: changes when another connection has changed the file.
-    Result<std::int64_t> data_version();
-
     /// PRAGMA integrity_check: "ok", or what is damaged.
     Result<std::string> integrity();
 

@@ -42,6 +42,7 @@ struct TenantFiles::State {
     std::unordered_map<std::string, std::int64_t> max_bytes;
 
     std::shared_ptr<OpenFile> lease(const std::string& tenant) {
+        std::vector<std::shared_ptr<OpenFile>> closing;  // after the lock: closing may checkpoint
         const std::lock_guard lock(mutex);
         const auto found = files.find(tenant);
         if (found != files.end()) {
@@ -51,17 +52,18 @@ struct TenantFiles::State {
         recent.push_front(tenant);
         auto file = std::make_shared<OpenFile>();
         files[tenant] = Slot{file, recent.begin()};
-        evict();
+        evict(closing);
         return file;
     }
 
     // Closes the least recently used files that nobody uses right now.
-    void evict() {
+    void evict(std::vector<std::shared_ptr<OpenFile>>& closing) {
         auto candidate = recent.end();
         while (files.size() > options.max_open && candidate != recent.begin()) {
             --candidate;
             const auto found = files.find(*candidate);
             if (found->second.file.use_count() == 1) {
+                closing.push_back(std::move(found->second.file));
                 files.erase(found);
                 candidate = recent.erase(candidate);
             }
@@ -117,6 +119,7 @@ struct TenantFiles::State {
             recent.erase(found->second.place);
             files.erase(found);
         }
+        max_bytes.erase(tenant);
     }
 };
 
@@ -188,12 +191,17 @@ Result<void> TenantFiles::checkpoint_leftovers() {
     constexpr std::string_view k_suffix = ".db-wal";
     std::error_code fault;
     Result<void> outcome;
-    for (const auto& entry : std::filesystem::directory_iterator(m_state->folder, fault)) {
-        std::string name = entry.path().filename().string();
+    const std::filesystem::directory_iterator end;
+    for (auto entry = std::filesystem::directory_iterator(m_state->folder, fault); !fault && entry != end;
+         entry.increment(fault)) {
+        std::string name = entry->path().filename().string();
         if (!name.ends_with(k_suffix)) {
             continue;
         }
         name.resize(name.size() - k_suffix.size());
+        if (!exists(name)) {
+            continue;  // a log without its file: nothing to move it into
+        }
         // A connection that has never read does not checkpoint when it closes.
         Result<void> touched = read(name, k_no_part, [](Database& database) -> Result<void> {
             database.query("SELECT count(*) FROM sqlite_schema").step();
@@ -202,6 +210,9 @@ Result<void> TenantFiles::checkpoint_leftovers() {
         if (!touched && outcome) {
             outcome = std::move(touched);
         }
+    }
+    if (fault) {
+        return Error{Code::unavailable, fmt::format("cannot list {}: {}", m_state->folder.string(), fault.message())};
     }
     return outcome;
 }

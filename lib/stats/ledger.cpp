@@ -161,6 +161,7 @@ struct Ledger::State {
         std::string tenant;
         std::shared_ptr<TenantCounters> counters;
         Totals flushed;
+        bool failing = false;
     };
     mutable std::mutex mutex;  // guards accounts and fault; held while writing, so that erase() waits for a flush
     std::map<std::string, Account> accounts;  // by uid
@@ -170,13 +171,26 @@ struct Ledger::State {
     std::mutex wake_mutex;
     std::jthread thread;  // last: it uses everything above
 
-    void note(const Result<void>& outcome) {
-        if (!outcome && !fault) {
-            log.error(fmt::format("statistics cannot be written: {}", outcome.error().message));
-        } else if (outcome && fault) {
-            log.info("statistics are written again");
+    // Writes one account if it changed. Its faults are logged when they start and end.
+    Result<void> write(Account& account) {
+        const Totals now = account.counters->slot().totals();
+        if (now == account.flushed) {
+            return {};
         }
-        fault = outcome ? std::nullopt : std::optional(outcome.error());
+        const std::int64_t minute =
+            std::chrono::floor<std::chrono::minutes>(clock.wall()).time_since_epoch().count();
+        Result<void> written = write_totals(files, account.tenant, slots.writer(), account.flushed, now, minute);
+        if (written) {
+            account.flushed = now;
+        }
+        if (!written && !account.failing) {
+            log.error(fmt::format("statistics of tenant '{}' cannot be written: {}", account.tenant,
+                                  written.error().message));
+        } else if (written && account.failing) {
+            log.info(fmt::format("statistics of tenant '{}' are written again", account.tenant));
+        }
+        account.failing = !written;
+        return written;
     }
 };
 
@@ -209,24 +223,28 @@ Result<std::shared_ptr<TenantCounters>> Ledger::open(const std::string& tenant, 
 
 Result<void> Ledger::flush() {
     const std::lock_guard lock(m_state->mutex);
-    const std::int64_t minute =
-        std::chrono::floor<std::chrono::minutes>(m_state->clock.wall()).time_since_epoch().count();
     Result<void> outcome;
+    std::size_t unchanged = 0;
+    std::size_t failed = 0;
     for (auto& [uid, account] : m_state->accounts) {
-        const Totals now = account.counters->slot().totals();
-        if (now == account.flushed) {
-            continue;
-        }
-        Result<void> written =
-            write_totals(m_state->files, account.tenant, m_state->slots.writer(), account.flushed, now, minute);
-        if (written) {
-            account.flushed = now;
-        } else if (outcome) {
+        unchanged += account.counters->slot().totals() == account.flushed ? 1U : 0U;
+        Result<void> written = m_state->write(account);
+        failed += written ? 0U : 1U;
+        if (!written && outcome) {
             outcome = std::move(written);
         }
     }
-    m_state->note(outcome);
+    const bool all = failed > 0 && failed + unchanged == m_state->accounts.size();
+    const bool shared = !outcome && (outcome.error().code == Code::storage_full ||
+                                     outcome.error().code == Code::unavailable);
+    m_state->fault = all && shared ? std::optional(outcome.error()) : std::nullopt;
     return outcome;
+}
+
+Result<void> Ledger::flush(const std::string& uid) {
+    const std::lock_guard lock(m_state->mutex);
+    const auto found = m_state->accounts.find(uid);
+    return found == m_state->accounts.end() ? Result<void>{} : m_state->write(found->second);
 }
 
 void Ledger::erase(const std::string& tenant, const std::string& uid) {

@@ -55,8 +55,10 @@ class Ledger {
     /// Counters of a tenant's life, loaded at first. Errors: storage_full (no slot), what the tenant's file says.
     Result<std::shared_ptr<TenantCounters>> open(const std::string& tenant, const std::string& uid);
 
-    /// Writes what changed. Returns the first error; what failed is tried again at the next call, nothing is lost.
+    /// Writes what changed. What failed is tried again at the next call, nothing is lost. Returns the first error.
     Result<void> flush();
+    /// The same for one tenant's life; an unknown one is no error.
+    Result<void> flush(const std::string& uid);
 
     /// Forgets a tenant that is being removed and clears its slot; nobody may use its counters any more.
     void erase(const std::string& tenant, const std::string& uid);
@@ -66,7 +68,8 @@ class Ledger {
     /// Ends the thread and flushes a last time. Idempotent.
     Result<void> stop();
 
-    /// The present fault of flushing, or nothing: for readiness.
+    /// Why no tenant's numbers at all could be written last time, for want of disk or rights; nothing while any could, or
+    /// when the fault is one tenant's own. For readiness.
     [[nodiscard]] std::optional<Error> fault() const;
 
   private:

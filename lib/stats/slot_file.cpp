@@ -252,7 +252,7 @@ Result<std::unique_ptr<SlotFile>> SlotFile::open(const std::filesystem::path& pa
         return newer_version(path);
     }
     if (kind == Kind::foreign) {
-        ::close(state.fd);
+        ::close(std::exchange(state.fd, -1));
         std::filesystem::path aside = path;
         aside += ".damaged";
         if (std::rename(path.c_str(), aside.c_str()) != 0) {
@@ -292,30 +292,15 @@ Result<std::unique_ptr<SlotFile>> SlotFile::open_read_only(const std::filesystem
     if (kind == Kind::newer) {
         return newer_version(path);
     }
+    if (kind == Kind::empty) {  // a first server is just making it
+        return Error{Code::not_found, fmt::format("{} holds nothing yet", path.string())};
+    }
     if (kind != Kind::slots) {
         return Error{Code::failed, fmt::format("{} holds no slots", path.string())};
     }
     Result<void> mapped = state.map_all();
     return mapped ? Result<std::unique_ptr<SlotFile>>(std::move(file))
                   : Result<std::unique_ptr<SlotFile>>(std::move(mapped).error());
-}
-
-Result<std::unique_ptr<SlotFile>> SlotFile::anonymous(const Clock& clock) {
-    std::unique_ptr<SlotFile> file(new SlotFile());
-    State& state = *file->m_state;
-    state.path = "(memory)";
-    state.fd = memfd_create("mtagent-slots", MFD_CLOEXEC);
-    if (state.fd < 0) {
-        return system_error("create", state.path);
-    }
-    if (Result<void> grown = state.grow(); !grown) {
-        return std::move(grown).error();
-    }
-    if (Result<void> mapped = state.map_header(); !mapped) {
-        return std::move(mapped).error();
-    }
-    state.start_new_file(clock);
-    return file;
 }
 
 Result<Slot*> SlotFile::acquire(std::string_view uid) {

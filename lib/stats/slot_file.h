@@ -40,8 +40,6 @@ class SlotFile {
     static Result<std::unique_ptr<SlotFile>> open(const std::filesystem::path& path, const Clock& clock);
     /// For readers beside a writer or without one. Errors: not_found, failed (no slot file), version_mismatch.
     static Result<std::unique_ptr<SlotFile>> open_read_only(const std::filesystem::path& path);
-    /// Without a file, for a process that counts for nobody.
-    static Result<std::unique_ptr<SlotFile>> anonymous(const Clock& clock);
 
     SlotFile(const SlotFile&) = delete;
     SlotFile& operator=(const SlotFile&) = delete;

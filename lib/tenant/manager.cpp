@@ -29,11 +29,14 @@ Error no_tenant(std::string_view id) {
     return {Code::not_found, fmt::format("there is no tenant {}", quote(id))};
 }
 
-// A removed tenant whose calls still run.
+// A removed tenant whose calls may still run. All generations of a tenant share its counters; once the ledger alone
+// holds them, the last call of the last generation has ended.
 struct Leaving {
     std::string id;
     std::string uid;
-    std::weak_ptr<const Tenant> tenant;
+    std::weak_ptr<TenantCounters> counters;
+
+    [[nodiscard]] bool ended() const { return counters.use_count() <= 1; }
 };
 
 }  // namespace
@@ -117,7 +120,7 @@ struct TenantManager::State {
             const bool known =
                 std::any_of(leaving.begin(), leaving.end(), [&](const Leaving& gone) { return gone.uid == row->uid; });
             if (!known) {
-                leaving.push_back({id, row->uid, present});
+                leaving.push_back({id, row->uid, present ? present->counters : nullptr});
             }
             forget(id);
             return {};
@@ -130,6 +133,9 @@ struct TenantManager::State {
             return {};
         }
         Result<std::shared_ptr<const Tenant>> loaded = load(id);
+        if (!loaded) {
+            forget(id);  // rather no service than one by settings and keys that no longer hold; the next call loads again
+        }
         return loaded ? Result<void>{} : Result<void>{std::move(loaded).error()};
     }
 
@@ -137,7 +143,7 @@ struct TenantManager::State {
     Result<void> erase_left() {
         Result<void> outcome;
         std::erase_if(leaving, [&](const Leaving& gone) {
-            if (!gone.tenant.expired()) {
+            if (!gone.ended()) {
                 return false;
             }
             ledger.erase(gone.id, gone.uid);
@@ -163,9 +169,10 @@ struct TenantManager::State {
                 return loaded;
             }
         }
+        // A fault of one tenant does not keep the changes of the others back.
         for (const std::string& id : changes->tenants) {
             if (Result<void> applied = apply_change(id); !applied) {
-                return applied;
+                log.error(fmt::format("tenant '{}' cannot be loaded: {}", id, applied.error().message));
             }
         }
         sequence = changes->sequence;
@@ -201,6 +208,11 @@ Result<std::shared_ptr<const Tenant>> TenantManager::find(std::string_view id) {
     if (!check_tenant_id(id)) {
         return no_tenant(id);
     }
+    // Strangers' guesses must not queue up before the loading of tenants.
+    Result<TenantRecord> row = m_state->catalog.row(id);
+    if (!row || row->status == TenantStatus::removing || row->status == TenantStatus::removed) {
+        return row ? no_tenant(id) : std::move(row).error();
+    }
     const std::lock_guard lock(m_state->loading);
     if (std::shared_ptr<const Tenant> tenant = m_state->peek(id)) {
         return tenant;
@@ -232,13 +244,15 @@ Result<void> TenantManager::reconfigure(std::shared_ptr<const Config> config) {
             ids.push_back(id);
         }
     }
+    Result<void> outcome;
     for (const std::string& id : ids) {
-        if (Result<std::shared_ptr<const Tenant>> loaded = m_state->load(id);
-            !loaded && loaded.error().code != Code::not_found) {
-            return std::move(loaded).error();
+        Result<std::shared_ptr<const Tenant>> loaded = m_state->load(id);
+        if (!loaded && loaded.error().code != Code::not_found) {
+            m_state->forget(id);
+            outcome = Error{loaded.error().code, fmt::format("tenant '{}': {}", id, loaded.error().message)};
         }
     }
-    return {};
+    return outcome;
 }
 
 std::shared_ptr<const Config> TenantManager::config() const {

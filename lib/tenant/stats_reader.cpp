@@ -11,8 +11,6 @@
 namespace mt {
 namespace {
 
-constexpr std::int64_t k_page = 1000;
-
 TenantSample sample_of(const Tenant& tenant) {
     tenant.update_gauges();
     return {tenant.record.id, tenant.counters->totals(), tenant.counters->slot().gauges()};
@@ -20,7 +18,7 @@ TenantSample sample_of(const Tenant& tenant) {
 
 }  // namespace
 
-Result<std::vector<TenantSample>> StatsReader::all() {
+Result<std::vector<TenantSample>> StatsReader::all(std::vector<std::string>& faults) {
     std::unordered_map<std::string, std::shared_ptr<const Tenant>> loaded;  // by uid
     if (m_manager != nullptr) {
         for (const std::shared_ptr<const Tenant>& tenant : m_manager->loaded()) {
@@ -28,32 +26,25 @@ Result<std::vector<TenantSample>> StatsReader::all() {
         }
     }
     std::vector<TenantSample> samples;
-    std::string cursor;
-    for (;;) {
-        Result<std::vector<TenantRecord>> page = m_catalog.tenants(cursor, k_page);
-        if (!page) {
-            return std::move(page).error();
+    Result<void> listed = for_each_tenant(m_catalog, [&](const TenantRecord& record) -> Result<void> {
+        const auto found = loaded.find(record.uid);
+        if (found != loaded.end()) {
+            samples.push_back(sample_of(*found->second));
+            return {};
         }
-        for (const TenantRecord& record : *page) {
-            const auto found = loaded.find(record.uid);
-            if (found != loaded.end()) {
-                samples.push_back(sample_of(*found->second));
-                continue;
-            }
-            if (record.status == TenantStatus::removing) {
-                continue;
-            }
-            Result<TenantSample> stored = sample(record);
-            if (!stored) {
-                return std::move(stored).error();
-            }
+        if (record.status == TenantStatus::removing) {
+            return {};
+        }
+        Result<TenantSample> stored = sample(record);
+        if (stored) {
             samples.push_back(*std::move(stored));
+        } else if (stored.error().code != Code::not_found) {  // not found: removed in the meantime
+            faults.push_back(fmt::format("tenant '{}': {}", record.id, stored.error().message));
         }
-        if (page->size() < static_cast<std::size_t>(k_page)) {
-            return samples;
-        }
-        cursor = page->back().id;
-    }
+        return {};
+    });
+    return listed ? Result<std::vector<TenantSample>>(std::move(samples))
+                  : Result<std::vector<TenantSample>>(std::move(listed).error());
 }
 
 Result<TenantSample> StatsReader::one(std::string_view id) {

@@ -15,7 +15,6 @@ const KeyRecord* Tenant::key(std::string_view text, WallTime now) const {
 
 void Tenant::update_gauges() const {
     Slot& slot = counters->slot();
-    slot.in_flight.store(limits->in_flight(), std::memory_order_relaxed);
     slot.cache_entries.store(cache->entries(), std::memory_order_relaxed);
     if (Result<std::int64_t> bytes = store->bytes_used()) {
         slot.storage_bytes.store(*bytes, std::memory_order_relaxed);

@@ -35,7 +35,7 @@ struct Tenant {
     [[nodiscard]] bool active() const { return record.status == TenantStatus::active; }
     /// The live key whose text this is, or nullptr.
     [[nodiscard]] const KeyRecord* key(std::string_view text, WallTime now) const;
-    /// Brings the gauges in the slot up to date.
+    /// Brings the gauges of storage and cache in the slot up to date; asks the store.
     void update_gauges() const;
 };
 

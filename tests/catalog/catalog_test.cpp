@@ -204,7 +204,7 @@ TEST_CASE("a file of another life, a missing file and a newer schema are told, n
         return {};
     }));
     TenantFiles fresh(house.folder.tenants(), {4, true});
-    const auto later = *open_sqlite_catalog(house.folder, fresh, house.clock, true);
+    const auto later = *open_sqlite_catalog(house.folder, fresh, house.clock, {});
     CHECK(later->tenant("newer").error().code == Code::version_mismatch);
 }
 

@@ -40,7 +40,7 @@ TEST_CASE("POST registers a tenant whose key opens at once") {
         op.send("POST", "/admin/tenants", R"({"id":"acme","name":"Acme Inc","plan":"professional","rate_limit":42})");
     CHECK(reply.status == 201);
     CHECK(field(reply, "Location") == "/admin/tenants/acme");
-    const Json made = parse_json(reply.body);
+    Json made = parse_json(reply.body);
     CHECK(made["id"] == "acme");
     CHECK(made["rate_limit"] == 42);
     CHECK(made["plan"] == "professional");
@@ -111,7 +111,7 @@ TEST_CASE("PATCH merges, null takes back, status suspends") {
 TEST_CASE("a faulty PATCH is 400, names the nearest field and changes nothing") {
     Operator op;
     op.add();
-    const Json before = op.get("/admin/tenants/acme");
+    Json before = op.get("/admin/tenants/acme");
     const http::Response typo = op.send("PATCH", "/admin/tenants/acme", R"({"name":"New","rate_limt":5})");
     CHECK(typo.status == 400);
     CHECK(parse_json(typo.body)["detail"].get<std::string>().find("'rate_limit'") != std::string::npos);
@@ -140,10 +140,10 @@ TEST_CASE("keys are made, listed and revoked") {
     const std::string first = op.add();
     const http::Response reply = op.send("POST", "/admin/tenants/acme/keys", R"({"name":"laptop","expires":"90d"})");
     CHECK(reply.status == 201);
-    const Json made = parse_json(reply.body);
+    Json made = parse_json(reply.body);
     const std::string second = made["api_key"];
     CHECK(op.server.get("/acme?q=Hello", bearer(second)).status == 200);
-    const Json keys = op.get("/admin/tenants/acme/keys")["keys"];
+    Json keys = op.get("/admin/tenants/acme/keys")["keys"];
     CHECK(keys.size() == 2);
     for (const Json& key : keys) {
         CHECK_FALSE(key.contains("api_key"));
@@ -209,9 +209,9 @@ TEST_CASE("the environment's operator token is the one that counts, and the fold
 
 TEST_CASE("lists go page by page") {
     Operator op;
-    const Json first = op.get("/admin/tenants?limit=2");
+    Json first = op.get("/admin/tenants?limit=2");
     CHECK(first["tenants"].size() == 2);
-    const Json second = op.get("/admin/tenants?limit=2&cursor=" + first["next_cursor"].get<std::string>());
+    Json second = op.get("/admin/tenants?limit=2&cursor=" + first["next_cursor"].get<std::string>());
     CHECK(second["tenants"].size() == 1);
     CHECK(second["next_cursor"].is_null());
     CHECK(op.send("GET", "/admin/tenants?limit=0").status == 400);

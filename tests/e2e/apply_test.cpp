@@ -13,7 +13,7 @@ const std::string k_two =
 Json ids(const Site& site) {
     Json list = Json::array();
     for (const Json& tenant : site.json({"tenant", "list"})) {
-        list.push_back(tenant["id"]);
+        list.push_back(tenant.at("id"));
     }
     return list;
 }
@@ -21,7 +21,7 @@ Json ids(const Site& site) {
 TEST_CASE("a dry run tells the difference and changes nothing") {
     const Site site(k_two);
     site.add("extra");
-    const Json plan = site.json({"tenant", "apply", "--dry-run"});
+    Json plan = site.json({"tenant", "apply", "--dry-run"});
     CHECK(plan["dry_run"] == true);
     CHECK(plan["created"] == Json::array({"one", "two"}));
     CHECK(plan["removed"].empty());
@@ -30,7 +30,7 @@ TEST_CASE("a dry run tells the difference and changes nothing") {
 
     site.out({"tenant", "apply"});
     site.out({"tenant", "config", "one", "rate_limit=9"});
-    const Json drift = site.json({"tenant", "apply", "--dry-run", "--prune"});
+    Json drift = site.json({"tenant", "apply", "--dry-run", "--prune"});
     CHECK(drift["created"].empty());
     REQUIRE(drift["changed"].size() == 1);
     CHECK(drift["changed"][0]["id"] == "one");
@@ -48,7 +48,7 @@ TEST_CASE("apply brings the tenants of the file into line and leaves others alon
     CHECK(site.json({"tenant", "config", "two"})["name"] == "Two");
     site.out({"tenant", "config", "one", "rate_limit=9", "burst=20"});
     site.out({"tenant", "apply"});
-    const Json one = site.json({"tenant", "config", "one"});
+    Json one = site.json({"tenant", "config", "one"});
     CHECK(one["rate_limit"] == 5);
     CHECK(one["burst"] == 0);
     CHECK(site.json({"tenant", "config", "extra"})["rate_limit"] == 3);

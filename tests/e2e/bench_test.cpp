@@ -11,7 +11,7 @@ TEST_CASE("without a URL the demo is served in process, and a broken threshold e
     CHECK(broken.exit == 5);
     CHECK_MESSAGE(broken.err.find("p99") != std::string::npos, broken.err);
     CHECK(parse_json(broken.out)["requests"] > 0);
-    const Json held = site.json({"bench", "--duration", "1s", "--max-p99", "10s", "--max-error-rate", "0.1%"});
+    Json held = site.json({"bench", "--duration", "1s", "--max-p99", "10s", "--max-error-rate", "0.1%"});
     CHECK(held["requests"] > 0);
     CHECK(held["error_rate"] == 0.0);
     CHECK_FALSE(std::filesystem::exists(site.path("data")));  // nothing of the folder here is touched
@@ -29,11 +29,11 @@ TEST_CASE("an error rate past its threshold ends with 5") {
 TEST_CASE("a limit that does its duty is counted, and is no error") {
     const Site site;
     Server server = site.serve();
-    const Json report =
+    Json report =
         site.json({"bench", server.url("/tenant-basic?q=test"), "--duration", "300ms", "--max-error-rate", "0.1%"});
     CHECK(report["statuses"]["200"] == 10);
     CHECK(report["statuses"]["429"] > 0);
-    const Json stats = parse_json(server.get("/stats").body)["tenant-basic"];
+    Json stats = parse_json(server.get("/stats").body)["tenant-basic"];
     CHECK(stats["allowed"] == report["statuses"]["200"]);
     CHECK(stats["denied"] >= report["statuses"]["429"]);
 }
@@ -42,7 +42,7 @@ TEST_CASE("the key of the environment is sent") {
     Site site;
     site.launch().environment["MTAGENT_API_KEY"] = site.add("acme", {"--rate-limit", "100000000"});
     Server server = site.serve();
-    const Json report = site.json({"bench", server.url("/acme?q=test"), "--duration", "300ms"});
+    Json report = site.json({"bench", server.url("/acme?q=test"), "--duration", "300ms"});
     CHECK(report["statuses"].size() == 1);
     CHECK(report["statuses"]["200"] > 0);
 }

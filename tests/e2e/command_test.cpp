@@ -307,7 +307,7 @@ TEST_CASE("errors are JSON on standard error with --json") {
         const Outcome done = site.run(words);
         CHECK(done.exit != 0);
         CHECK(done.out.empty());
-        const Json error = parse_json(done.err)["error"];
+        Json error = parse_json(done.err)["error"];
         CHECK(error["code"].is_string());
         CHECK_FALSE(error["message"].get<std::string>().empty());
     }

@@ -133,7 +133,7 @@ TEST_CASE("only refusals of tenants that exist are counted") {
     Server server = strangers.site.serve();
     refusal(server, "/keyed?q=Hello", "");
     refusal(server, "/nobody?q=Hello", "");
-    const Json stats = parse_json(server.get("/stats").body);
+    Json stats = parse_json(server.get("/stats").body);
     CHECK(stats["keyed"]["unauthorized"] == 1);
     CHECK(stats["keyed"]["requests"] == 0);
     CHECK_FALSE(stats.contains("nobody"));

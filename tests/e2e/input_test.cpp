@@ -12,7 +12,7 @@ const http::Fields k_text{{"Content-Type", "text/plain"}};
 void check_problem(const http::Response& reply, int status) {
     CHECK(reply.status == status);
     CHECK(reply.content_type == "application/problem+json");
-    const Json problem = parse_json(reply.body);
+    Json problem = parse_json(reply.body);
     for (const char* member : {"type", "title", "detail", "request_id"}) {
         CHECK_MESSAGE((problem.contains(member) && problem[member].is_string() && !problem[member].empty()), member);
     }
@@ -48,7 +48,7 @@ TEST_CASE("too much is said to be too much") {
     const Site site;
     Server server = site.serve();
     check_problem(server.get("/tenant-basic?q=" + std::string(1'000'000, 'a')), 414);
-    check_problem(server.send("POST", "/tenant-basic", k_text, std::string(20'000'000, 'a')), 413);
+    check_problem(server.send("POST", "/tenant-basic", k_text, std::string(5'000'000, 'a')), 413);
     check_problem(server.get("/tenant-basic?q=Hello", {{"X-Long", std::string(200'000, 'a')}}), 431);
     CHECK(server.get("/tenant-basic?q=" + std::string(4000, 'a')).status == 200);
     CHECK(server.send("POST", "/tenant-basic", k_text, std::string(100'000, 'a')).status == 200);

@@ -13,8 +13,8 @@ bool is_time(const Json& json) {
 
 TEST_CASE("tenant add tells the tenant and its key, once") {
     const Site site;
-    const Json made = site.json({"tenant", "add", "acme", "--plan", "enterprise", "--storage-type", "sqlite",
-                                 "--max-storage", "64MB", "--cache-ttl", "30s", "--features", "basic-chat"});
+    Json made = site.json({"tenant", "add", "acme", "--plan", "enterprise", "--storage-type", "sqlite", "--max-storage",
+                           "64MB", "--cache-ttl", "30s", "--features", "basic-chat"});
     CHECK(made["id"] == "acme");
     CHECK(made["max_storage"] == 64000000);
     CHECK(made["cache_ttl"] == "30s");
@@ -32,12 +32,12 @@ TEST_CASE("tenant list, config and history") {
     CHECK(site.run({"tenant", "list", "--json"}).exit == 3);  // no data folder yet
     site.add("beta");
     site.add("acme");
-    const Json list = site.json({"tenant", "list"});
+    Json list = site.json({"tenant", "list"});
     REQUIRE(list.size() == 2);
     CHECK(list[0]["id"] == "acme");
     CHECK(list[1]["status"] == "active");
 
-    const Json changed = site.json({"tenant", "config", "acme", "rate_limit=77", "name=Acme Inc"});
+    Json changed = site.json({"tenant", "config", "acme", "rate_limit=77", "name=Acme Inc"});
     CHECK(changed == site.json({"tenant", "config", "acme"}));
     CHECK(changed["rate_limit"] == 77);
     CHECK(changed["name"] == "Acme Inc");
@@ -45,12 +45,12 @@ TEST_CASE("tenant list, config and history") {
     CHECK(site.json({"tenant", "suspend", "acme"})["status"] == "suspended");
     CHECK(site.json({"tenant", "resume", "acme"})["status"] == "active");
 
-    const Json history = site.json({"tenant", "history", "acme"});
+    Json history = site.json({"tenant", "history", "acme"});
     REQUIRE(history.size() >= 5);
     for (const Json& event : history) {
-        CHECK(is_time(event["at"]));
-        CHECK_FALSE(event["who"].get<std::string>().empty());
-        CHECK_FALSE(event["action"].get<std::string>().empty());
+        CHECK(is_time(event.at("at")));
+        CHECK_FALSE(event.at("who").get<std::string>().empty());
+        CHECK_FALSE(event.at("action").get<std::string>().empty());
     }
     CHECK(history.dump().find("77") != std::string::npos);
     CHECK(site.json({"tenant", "remove", "acme", "--confirm", "acme"})["id"] == "acme");
@@ -59,7 +59,7 @@ TEST_CASE("tenant list, config and history") {
 TEST_CASE("key create, list, revoke and rotate") {
     const Site site;
     site.add("acme");
-    const Json made = site.json({"key", "create", "acme", "--name", "laptop", "--expires", "90d"});
+    Json made = site.json({"key", "create", "acme", "--name", "laptop", "--expires", "90d"});
     CHECK(made["name"] == "laptop");
     CHECK(is_time(made["expires_at"]));
     const std::string id = made["key_id"];
@@ -67,20 +67,20 @@ TEST_CASE("key create, list, revoke and rotate") {
         std::string found;
         for (const Json& key : site.json({"key", "list", "acme"})) {
             CHECK_FALSE(key.contains("api_key"));
-            found = key["key_id"] == wanted ? key["status"].get<std::string>() : found;
+            found = key.at("key_id") == wanted ? key.at("status").get<std::string>() : found;
         }
         return found;
     };
     CHECK(status(id) == "active");
-    const Json rotated = site.json({"key", "rotate", id});
+    Json rotated = site.json({"key", "rotate", id});
     CHECK(rotated["api_key"].is_string());
     CHECK(status(id) != "active");
     CHECK(status(rotated["key_id"]) == "active");
     CHECK(site.json({"key", "revoke", rotated["key_id"]})["status"] == "revoked");
     CHECK(status(rotated["key_id"]) == "revoked");
-    const Json op = site.json({"key", "create", "--operator", "ci", "--read-only"});
+    Json op = site.json({"key", "create", "--operator", "ci", "--read-only"});
     CHECK(op["read_only"] == true);
-    const Json operators = site.json({"key", "list"});
+    Json operators = site.json({"key", "list"});
     REQUIRE(operators.size() == 1);
     CHECK(operators[0]["name"] == "ci");
 }
@@ -90,11 +90,11 @@ TEST_CASE("stats, check and ask") {
     site.add("acme", {"--plan", "professional"});
     CHECK(site.json({"stats"})["acme"]["requests"] == 0);
     CHECK(site.json({"stats", "acme", "--since", "24h"}).size() == 1);
-    const Json check = site.json({"check"});
+    Json check = site.json({"check"});
     CHECK(check["tenants"] == 1);
     CHECK(check["faults"].empty());
     CHECK(check["warnings"].is_array());
-    const Json answer = site.json({"ask", "acme", "analyze 1, 2, 3"});
+    Json answer = site.json({"ask", "acme", "analyze 1, 2, 3"});
     CHECK(answer["answer"].get<std::string>().find("mean 2") != std::string::npos);
     CHECK(answer["tools"] == Json::array({"analyze"}));
 }
@@ -102,12 +102,12 @@ TEST_CASE("stats, check and ask") {
 TEST_CASE("bench and ping") {
     const Site site;
     Server server = site.serve();
-    const Json ping = site.json({"ping"});
+    Json ping = site.json({"ping"});
     CHECK(ping["ready"] == true);
     CHECK(ping["url"] == server.url());
     CHECK(ping["latency_ms"].is_number());
 
-    const Json bench =
+    Json bench =
         site.json({"bench", server.url("/tenant-enterprise?q=test"), "--connections", "2", "--duration", "300ms"});
     CHECK(bench["requests"] > 0);
     CHECK(bench["rate_per_s"] > 0.0);
@@ -124,7 +124,7 @@ TEST_CASE("a fault that check finds ends with 1 and is named") {
     std::filesystem::remove(site.path("data/tenants/acme.db-wal"));
     const Outcome done = site.run({"check", "--json"});
     CHECK(done.exit == 1);
-    const Json report = parse_json(done.out);
+    Json report = parse_json(done.out);
     REQUIRE(report["faults"].size() == 1);
     CHECK(report["faults"][0].get<std::string>().find("acme") != std::string::npos);
     CHECK(parse_json(done.err)["error"]["message"].is_string());

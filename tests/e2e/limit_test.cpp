@@ -36,14 +36,14 @@ TEST_CASE("of 15 quick requests to tenant-basic 10 are answered and 5 refused") 
         CHECK(field(reply, "RateLimit-Policy") == "\"requests\";q=10;w=60");
         const std::string wait = field(reply, "Retry-After");
         CHECK_MESSAGE((wait == "5" || wait == "6"), wait);
-        const Json problem = parse_json(reply.body);
+        Json problem = parse_json(reply.body);
         CHECK(problem["status"] == 429);
         CHECK_MESSAGE(reply.body.find("requests") != std::string::npos, "which limit? ", reply.body);
     }
     // Refusals cost nothing, and nobody else pays.
     CHECK(remaining(server.get("/tenant-pro?q=Hello")) == 99);
     CHECK(remaining(server.get("/tenant-enterprise?q=Hello")) == 999);
-    const Json stats = parse_json(server.get("/stats").body)["tenant-basic"];
+    Json stats = parse_json(server.get("/stats").body)["tenant-basic"];
     CHECK(stats["requests"] == 15);
     CHECK(stats["allowed"] == 10);
     CHECK(stats["denied"] == 5);

@@ -39,7 +39,7 @@ void work(Server& server, const World& world) {
 
 void check_all_is_there(Server& server, const World& world) {
     const http::Fields who = bearer(world.talker);
-    const Json stats = parse_json(server.get("/stats").body);
+    Json stats = parse_json(server.get("/stats").body);
     CHECK(stats["talker"]["requests"] == k_calls);
     CHECK(stats["talker"]["allowed"] == k_calls);
     CHECK(stats["talker"]["avg_latency_ms"] > 0.0);
@@ -83,7 +83,7 @@ TEST_CASE("kill -9 loses no reply that was given") {
     Server server = world.site.serve();
     check_all_is_there(server, world);
     CHECK(server.terminate().exit == 0);
-    const Json check = world.site.json({"check"});
+    Json check = world.site.json({"check"});
     CHECK(check["faults"].empty());
 }
 

@@ -44,13 +44,13 @@ TEST_CASE("sessions are listed, shown and erased") {
         http::Fields json = pair.first;
         json.emplace_back("Content-Type", "application/json");
         server.send("POST", "/first", json, R"({"message":"By post","session":"b"})");
-        const Json list = parse_json(server.get("/first/sessions", pair.first).body)["sessions"];
+        Json list = parse_json(server.get("/first/sessions", pair.first).body)["sessions"];
         REQUIRE(list.size() == 2);
         CHECK(list[0]["id"] == "a");
         CHECK(list[0]["turns"] == 2);
         CHECK(list[1]["id"] == "b");
 
-        const Json shown = parse_json(server.get("/first/sessions/a", pair.first).body);
+        Json shown = parse_json(server.get("/first/sessions/a", pair.first).body);
         REQUIRE(shown["messages"].size() == 4);
         CHECK(shown["messages"][0]["role"] == "user");
         CHECK(shown["messages"][0]["content"] == "Hello");

@@ -135,13 +135,15 @@ TEST_CASE("verify_ledger sees books that do not add up") {
 TEST_CASE("a fault of writing is shown, nothing is lost, and it heals") {
     Books books;
     books.counters->record(served(1ms));
-    const auto path = books.files.path_of("acme");
-    auto aside = path;
-    aside += ".aside";
     REQUIRE(books.files.remove("acme"));
     CHECK_FALSE(books.ledger->flush());
-    CHECK(books.ledger->fault());
+    CHECK_FALSE(books.ledger->fault());  // one tenant's own damage leaves the service ready
     REQUIRE(books.files.create("acme"));
+    books.files.set_max_bytes("acme", 1);  // as on a full disk
+    CHECK_FALSE(books.ledger->flush());
+    REQUIRE(books.ledger->fault());
+    CHECK(books.ledger->fault()->code == Code::storage_full);
+    books.files.set_max_bytes("acme", 0);
     CHECK(books.ledger->flush());
     CHECK_FALSE(books.ledger->fault());
     CHECK(books.stored().of(Counter::served) == 1);

@@ -15,12 +15,12 @@ namespace mt::test {
 /// A data folder with its catalog, on a clock of its own.
 struct CatalogHouse {
     CatalogHouse() : folder(*DataFolder::open(temp.path() / "data", true)), files(folder.tenants(), {16, true}) {
-        catalog = *open_sqlite_catalog(folder, files, clock, true);
+        catalog = *open_sqlite_catalog(folder, files, clock, {});
     }
 
     /// A second process on the same folder.
     [[nodiscard]] std::unique_ptr<Catalog> beside(TenantFiles& other) const {
-        return *open_sqlite_catalog(folder, other, clock, false);
+        return *open_sqlite_catalog(folder, other, clock, {true, false});
     }
 
     static Result<void> anything(const Settings& /*own*/) { return {}; }
