@@ -260,7 +260,8 @@ Result<void> bench(const Console& console, const Flags& flags) {
 
 Run declare_bench(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    app.add_option("URL", flags->url, "what to ask for; default: a server in this process. MTAGENT_API_KEY is sent");
+    app.add_option("URL", flags->url, "what to ask for; default: a server in this process. MTAGENT_API_KEY is sent")
+        ->check(not_empty());
     app.add_option("--connections,-c", flags->connections, "at the same time, default 10")
         ->type_name("N")
         ->check(CLI::Range(1, 4096));

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -52,11 +53,32 @@ void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findi
     findings.faults.insert(findings.faults.end(), books->begin(), books->end());
 }
 
+// Tenant files that no row of the registry knows: what is left when the registry is lost.
+void check_orphans(Workspace& workspace, Findings& findings) {
+    std::error_code fault;
+    const std::filesystem::directory_iterator end;
+    for (auto entry = std::filesystem::directory_iterator(workspace.folder.tenants(), fault); !fault && entry != end;
+         entry.increment(fault)) {
+        const std::filesystem::path& path = entry->path();
+        if (path.extension() != ".db") {
+            continue;
+        }
+        const Result<TenantRecord> row = workspace.catalog->row(path.stem().string());
+        if (!row && row.error().code == Code::not_found) {
+            findings.faults.push_back(fmt::format("{} belongs to no tenant of the registry", path.string()));
+        }
+    }
+    if (fault) {
+        findings.faults.push_back(fmt::format("{}: {}", workspace.folder.tenants().string(), fault.message()));
+    }
+}
+
 Result<void> check_folder(Workspace& workspace, Findings& findings) {
     Result<std::string> registry = workspace.catalog->integrity();
     if (!registry || *registry != "ok") {
         findings.faults.push_back("registry.db is damaged: " + (registry ? *registry : registry.error().message));
     }
+    check_orphans(workspace, findings);
     return for_each_tenant(*workspace.catalog, [&](const TenantRecord& row) -> Result<void> {
         if (row.status == TenantStatus::removing) {
             findings.warnings.push_back(fmt::format("tenant '{}' is still being removed", row.id));

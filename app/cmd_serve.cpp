@@ -92,6 +92,9 @@ void reload(Service& service, const Console& console, const Flags& flags) {
     if (!config) {
         return service.log().error(fmt::format("configuration stays as it was: {}", config.error().message));
     }
+    if (config->file.empty() && service.has_file()) {
+        return service.log().error("configuration stays as it was: the file it came from is gone");
+    }
     if (Result<void> applied = service.reconfigure(*std::move(config)); !applied) {
         return service.log().error(fmt::format("configuration is read anew, but {}", applied.error().message));
     }
@@ -138,8 +141,11 @@ Result<void> serve(const Console& console, const Flags& flags) {
 Run declare_serve(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     app.add_option("--listen", flags->listen, "address, default 127.0.0.1:8080; port 0: any free one")
-        ->type_name("HOST:PORT");
-    app.add_option("--port-file", flags->port_file, "write the port here once listening")->type_name("FILE");
+        ->type_name("HOST:PORT")
+        ->check(not_empty());
+    app.add_option("--port-file", flags->port_file, "write the port here once listening")
+        ->type_name("FILE")
+        ->check(not_empty());
     app.add_option("--log-level", flags->log_level, "debug, info, warning, error, off")->type_name("LEVEL");
     app.add_option("--drain-timeout", flags->drain_timeout, "time for calls in flight at the end, default 25s")
         ->type_name("DURATION");

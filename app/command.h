@@ -1,15 +1,11 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <functional>
-#include <span>
-#include <string_view>
+#include <string>
 
 #include "app/console.h"
 #include "base/result.h"
-
-namespace CLI {
-class App;
-}
 
 namespace mt::app {
 
@@ -18,6 +14,11 @@ using Run = std::function<Result<void>(Console&)>;
 
 /// Declares a command's own options and says how to run it.
 using Declare = Run (*)(CLI::App&);
+
+/// An option or argument that is given must say something: an unset variable of a script is no value.
+inline CLI::Validator not_empty() {
+    return {[](std::string& text) { return text.empty() ? std::string("must not be empty") : std::string(); }, ""};
+}
 
 // One file each: cmd_<name>.cpp.
 Run declare_serve(CLI::App& app);

@@ -85,8 +85,8 @@ class Program {
         m_app.footer(
             "Examples:\n  mtagent serve\n  curl \"http://localhost:8080/tenant-basic?q=Hello\"\n\n"
             "Every command: mtagent COMMAND --help, or man mtagent.");
-        m_app.add_option("--config", m_globals.config, "tenants.toml to use")->type_name("FILE");
-        m_app.add_option("--data", m_globals.data, "data folder")->type_name("FOLDER");
+        m_app.add_option("--config", m_globals.config, "tenants.toml to use")->type_name("FILE")->check(not_empty());
+        m_app.add_option("--data", m_globals.data, "data folder")->type_name("FOLDER")->check(not_empty());
         m_app.add_flag("--json", m_globals.json, "print JSON");
         m_app.add_flag("--quiet,-q", m_globals.quiet, "no messages but errors");
         m_app.add_flag("--no-color", m_globals.no_color, "neither colour nor animation");

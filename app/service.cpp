@@ -2,7 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include <optional>
 #include <utility>
@@ -17,7 +20,27 @@
 namespace mt::app {
 namespace {
 
-constexpr std::size_t k_open_files = 128;
+constexpr std::size_t k_most_open_files = 128;  // tenants' files, three descriptors each
+constexpr std::size_t k_other_files = 64;       // registry, slots, epoll, log, ...
+
+// How the descriptors of the process are shared out.
+struct Descriptors {
+    std::size_t tenant_files;
+    std::size_t connections;
+};
+
+// Takes as many as the system allows, and gives a quarter to the tenants' files at most.
+Descriptors share_descriptors() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const auto all = static_cast<std::size_t>(limit.rlim_cur);
+    const std::size_t usable = all > 2 * k_other_files ? all - k_other_files : all / 2;
+    const std::size_t files = std::clamp<std::size_t>(usable / 12, 2, k_most_open_files);
+    return {files, std::max<std::size_t>(usable - std::min(usable, 3 * files), 16)};
+}
 constexpr std::size_t k_shortest_token = 16;
 
 http::ServerLimits server_limits(const ServerConfig& server) {
@@ -40,7 +63,8 @@ struct Service::State {
           log(the_options.log_level),
           folder(std::move(data_folder)),
           lock(std::move(folder_lock)),
-          files(folder.tenants(), {k_open_files, true}),
+          descriptors(share_descriptors()),
+          files(folder.tenants(), {descriptors.tenant_files, true}),
           tools(ToolBox::builtin()) {}
 
     // Wires what needs files that could not be opened in the constructor.
@@ -49,15 +73,19 @@ struct Service::State {
         factory.emplace(*ledger, files, tools, clock, log);
         tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
         stats.emplace(*catalog, files, slots.get(), &*tenants);
-        pipeline.emplace(*tenants, clock, log);
+        // NOLINTNEXTLINE(modernize-make-unique): an aggregate
+        pipeline.reset(new PipelineServices{*tenants, clock, log});
         pipeline->access_log = config.server.access_log;
-        services.emplace(*pipeline, *catalog, *tenants, files, *stats, *ledger, clock, log);
+        // NOLINTNEXTLINE(modernize-make-unique): an aggregate
+        services.reset(new api::Services{*pipeline, *catalog, *tenants, files, *stats, *ledger, clock, log});
         services->version = MTAGENT_VERSION;
         services->request_timeout_ms = config.server.request_timeout_ms;
         services->started_ns = clock.boot_ns();
         api.emplace(*services);
+        http::ServerLimits limits = server_limits(config.server);
+        limits.max_connections = descriptors.connections;
         server.emplace([this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
-                       [this](const Error& error) { return api->fault(error); }, server_limits(config.server), log);
+                       [this](const Error& error) { return api->fault(error); }, limits, log);
         services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
     }
 
@@ -67,6 +95,7 @@ struct Service::State {
     Log log;
     DataFolder folder;
     FolderLock lock;
+    Descriptors descriptors;
     TenantFiles files;
     ToolBox tools;
     std::unique_ptr<SlotFile> slots;
@@ -75,8 +104,8 @@ struct Service::State {
     std::optional<TenantFactory> factory;
     std::optional<TenantManager> tenants;
     std::optional<StatsReader> stats;
-    std::optional<PipelineServices> pipeline;
-    std::optional<api::Services> services;
+    std::unique_ptr<PipelineServices> pipeline;
+    std::unique_ptr<api::Services> services;
     std::optional<api::Api> api;
     std::optional<http::Server> server;
 };
@@ -86,6 +115,12 @@ Service::Service(std::unique_ptr<State> state) : m_state(std::move(state)) {}
 Service::~Service() = default;
 
 Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptions& options) {
+    // A port in use is seen before anything is made.
+    Result<http::Address> address = http::parse_address(config.server.listen);
+    Result<void> available = address ? http::check_available(*address) : Result<void>{address.error()};
+    if (!available) {
+        return std::move(available).error();
+    }
     Result<DataFolder> folder = DataFolder::open(config.data, true);
     if (!folder) {
         return std::move(folder).error();
@@ -98,6 +133,10 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
     Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(state->folder.slots(), state->clock);
     if (!slots) {
         return std::move(slots).error();
+    }
+    if ((*slots)->set_aside()) {
+        state->log.error(fmt::format("{} was damaged and is set aside: counts since the last flush are lost",
+                                     state->folder.slots().string()));
     }
     state->slots = *std::move(slots);
     Result<std::unique_ptr<Catalog>> catalog = open_sqlite_catalog(state->folder, state->files, state->clock, {});
@@ -176,6 +215,10 @@ Result<void> Service::reconfigure(Config config) {
     }
     state.pipeline->access_log = config.server.access_log;
     return state.tenants->reconfigure(std::make_shared<const Config>(std::move(config)));
+}
+
+bool Service::has_file() const {
+    return !m_state->config.file.empty();
 }
 
 Log& Service::log() {

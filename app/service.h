@@ -40,6 +40,9 @@ class Service {
     /// Takes plans, models and log settings from a file read anew.
     Result<void> reconfigure(Config config);
 
+    /// True when the configuration came from a file.
+    [[nodiscard]] bool has_file() const;
+
     [[nodiscard]] Log& log();
 
   private:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <map>
 #include <string>
 #include <string_view>
@@ -7,10 +8,6 @@
 
 #include "base/result.h"
 #include "catalog/catalog.h"
-
-namespace CLI {
-class App;
-}
 
 namespace mt::app {
 

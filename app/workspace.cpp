@@ -35,6 +35,8 @@ Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool c
     Result<std::unique_ptr<SlotFile>> slots = SlotFile::open_read_only(workspace->folder.slots());
     if (slots) {
         workspace->slots = *std::move(slots);
+    } else if (slots.error().code == Code::failed) {
+        console.note(slots.error().message + ": numbers are those of the last flush");
     } else if (slots.error().code != Code::not_found) {
         return std::move(slots).error();
     }
@@ -62,8 +64,9 @@ std::string drift_line(const TenantSpec& spec, const TenantRecord& present, cons
     for (const auto& [field, value] : drift(present.own, spec.own)) {
         fields.push_back(field);
     }
-    return fields.empty() ? "" : fmt::format("tenant '{}' differs from {} in {}", spec.id, config.file.string(),
-                                             join(fields, ", "));
+    return fields.empty()
+               ? ""
+               : fmt::format("tenant '{}' differs from {} in {}", spec.id, config.file.string(), join(fields, ", "));
 }
 
 Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& config, std::string_view who) {

@@ -18,21 +18,41 @@ bool is_loopback_name(const std::string& name) {
            (name.starts_with("127.") && name.find_first_not_of("0123456789.") == std::string::npos);
 }
 
+// A field that a proxy adds or a web page from elsewhere carries.
+bool is_foreign(const std::pair<std::string, std::string>& field) {
+    constexpr std::array<std::string_view, 9> k_names{"forwarded",
+                                                      "via",
+                                                      "x-real-ip",
+                                                      "x-client-ip",
+                                                      "x-cluster-client-ip",
+                                                      "true-client-ip",
+                                                      "cf-connecting-ip",
+                                                      "x-original-host",
+                                                      "origin"};
+    const std::string name = to_lower(field.first);
+    if (name == "sec-fetch-site") {
+        return field.second != "none" && field.second != "same-origin";
+    }
+    return name.starts_with("x-forwarded") || std::find(k_names.begin(), k_names.end(), name) != k_names.end();
+}
+
 // A person or program on this machine; no proxy stands between, and no web page from elsewhere asks.
 bool is_local_reader(const http::Request& request) {
-    constexpr std::array<std::string_view, 8> k_forwarding{"Forwarded",        "Via",       "X-Forwarded-For",
-                                                           "X-Forwarded-Host", "X-Real-IP", "X-Forwarded-Proto",
-                                                           "X-Forwarded-Port", "Origin"};
-    const bool direct = std::none_of(k_forwarding.begin(), k_forwarding.end(),
-                                     [&](std::string_view name) { return request.field(name).has_value(); });
-    const std::string_view site = request.field("Sec-Fetch-Site").value_or("none");
-    return request.loopback && direct && (site == "none" || site == "same-origin") &&
+    return request.loopback && std::none_of(request.fields.begin(), request.fields.end(), is_foreign) &&
            is_loopback_name(host_name(request.field("Host").value_or("localhost")));
+}
+
+std::ptrdiff_t count_of(const http::Request& request, std::string_view name) {
+    return std::count_if(request.fields.begin(), request.fields.end(),
+                         [&](const auto& field) { return to_lower(field.first) == name; });
 }
 
 }  // namespace
 
 std::optional<std::string> presented_key(const http::Request& request) {
+    if (count_of(request, "authorization") + count_of(request, "x-api-key") > 1) {
+        return std::string{};  // which one is meant? neither
+    }
     if (const auto authorization = request.field("Authorization")) {
         constexpr std::string_view k_scheme = "bearer ";
         if (to_lower(authorization->substr(0, k_scheme.size())) == k_scheme) {

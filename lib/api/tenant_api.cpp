@@ -278,12 +278,17 @@ Result<http::Response> session(Exchange& exchange) {
         nothing.status = 204;
         return erased ? Result<http::Response>(nothing) : Result<http::Response>(std::move(erased).error());
     }
-    constexpr std::int64_t k_most_messages = 10'000;
+    constexpr std::int64_t k_usual_messages = 100;
+    constexpr std::int64_t k_most_messages = 200;
+    Result<std::int64_t> limit = number_parameter(exchange.request, "limit", k_usual_messages, k_most_messages);
+    if (!limit) {
+        return std::move(limit).error();
+    }
     Result<SessionInfo> info = conversations.info(id);
     if (!info) {
         return std::move(info).error();
     }
-    Result<std::vector<Message>> messages = conversations.history(id, k_most_messages);
+    Result<std::vector<Message>> messages = conversations.history(id, *limit);
     if (!messages) {
         return std::move(messages).error();
     }

@@ -45,8 +45,8 @@ std::string escape_json(std::string_view raw) {
 // For a terminal: what could move the cursor or forge a line is shown in quotes.
 std::string plain(std::string_view text) {
     const bool harmless = is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x20U || c == 0x7F;
-    });
+                              return static_cast<unsigned char>(c) < 0x20U || c == 0x7F;
+                          });
     return harmless ? std::string(text) : quote(text);
 }
 

@@ -1,5 +1,9 @@
 #include "catalog/api_key.h"
 
+#include <algorithm>
+
+#include "base/text.h"
+
 namespace mt {
 namespace {
 
@@ -8,12 +12,25 @@ constexpr std::string_view k_base32 = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr std::string_view k_hex = "0123456789abcdef";
 constexpr std::size_t k_id_length = 12;
 constexpr std::size_t k_secret_length = 64;
+constexpr std::size_t k_longest_name = 200;
 constexpr std::size_t k_length = 4 + k_id_length + 1 + k_secret_length;
 
 }  // namespace
 
 bool KeyRecord::is_live(WallTime now) const {
     return (!revoked || *revoked > now) && (!expires || *expires > now);
+}
+
+Result<void> check_key_request(const KeyRequest& request) {
+    const bool one_line = std::none_of(request.name.begin(), request.name.end(),
+                                       [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7F; });
+    if (request.name.size() > k_longest_name || !one_line || !is_utf8(request.name)) {
+        return Error{Code::invalid, "a key's name is one line of text, at most 200 bytes"};
+    }
+    if (request.expires_in && request.expires_in->count() <= 0) {
+        return Error{Code::invalid, "a key that expires at once opens nothing: give it a time, such as 90d"};
+    }
+    return {};
 }
 
 NewKey generate_key() {

@@ -38,6 +38,9 @@ struct KeyRequest {
     bool read_only = false;
 };
 
+/// A name is one line of UTF-8, at most 200 bytes; an expiry lies in the future. Errors: invalid.
+Result<void> check_key_request(const KeyRequest& request);
+
 /// mta_<key id: 12 of a-z2-7>_<secret: 64 hex>. `record` gets id and hash.
 NewKey generate_key();
 

@@ -43,7 +43,8 @@ class SqliteCatalog final : public Catalog {
         if (Result<void> valid = check(own); !valid) {
             return std::move(valid).error();
         }
-        return change([&](Registry& registry) -> Result<TenantRecord> {
+        bool made_file = false;
+        Result<TenantRecord> made = change([&](Registry& registry) -> Result<TenantRecord> {
             const std::optional<TenantRecord> former = registry.find(id);
             if (former && former->status == TenantStatus::removing) {
                 return Error{Code::busy, fmt::format("tenant {} is still being removed: try again", quote(id))};
@@ -58,6 +59,7 @@ class SqliteCatalog final : public Catalog {
             record.created = m_clock.wall();
             record.own = own;
             set_shown(record);
+            made_file = true;
             Result<void> written = create_tenant_file(m_files, id, {record.uid, record.generation, record.created, own},
                                                       {record.generation, record.created, who});
             if (!written) {
@@ -67,6 +69,11 @@ class SqliteCatalog final : public Catalog {
             registry.audit({m_clock.wall(), std::string(who), "tenant.add", record.id, "", "", record.plan});
             return record;
         });
+        if (!made && made_file) {
+            const Result<void> cleared = m_files.remove(id);
+            static_cast<void>(cleared);  // what stays is told by `check` and replaced by the next add
+        }
+        return made;
     }
 
     Result<TenantRecord> tenant(std::string_view id) override {
@@ -205,6 +212,9 @@ class SqliteCatalog final : public Catalog {
     }
 
     Result<NewKey> create_key(const KeyRequest& request, std::string_view who) override {
+        if (Result<void> valid = check_key_request(request); !valid) {
+            return std::move(valid).error();
+        }
         NewKey key = generate_key();
         key.record.tenant = request.tenant;
         key.record.name = request.name;
@@ -386,8 +396,8 @@ class SqliteCatalog final : public Catalog {
         record.auth = text_of(record.own, "auth", "key");
     }
 
-    // Brings the row up to the file. The row is read again under the write lock: whoever wrote the file may have written
-    // the row, or a newer status, in the meantime.
+    // Brings the row up to the file. The row is read again under the write lock: whoever wrote the file may have
+    // written the row, or a newer status, in the meantime.
     Result<TenantRecord> repair(TenantRecord record, std::int64_t generation) {
         Result<void> done = m_database->transaction([&]() -> Result<void> {
             Registry registry(*m_database);

@@ -43,9 +43,12 @@ std::filesystem::path find_file(const ConfigSources& sources) {
 }
 
 Result<std::string> read_file(const std::filesystem::path& path) {
+    if (!is_file(path)) {
+        return Error{Code::config, fmt::format("{}: there is no such file", path.string())};
+    }
     std::ifstream in(path, std::ios::binary);
     std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-    if (!is_file(path) || in.bad() || !in) {
+    if (in.bad() || !in) {
         return Error{Code::config, fmt::format("{}: cannot be read", path.string())};
     }
     return text;

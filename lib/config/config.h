@@ -21,9 +21,9 @@ struct ServerConfig {
     std::string data;  ///< folder; default ./data
     std::string log_level = "info";
     bool access_log = true;
-    std::int64_t workers = 0;             ///< 0: as many as usable processors
-    std::int64_t max_head = 32 * 1024;    ///< bytes
-    std::int64_t max_body = 1024 * 1024;  ///< bytes
+    std::int64_t workers = 0;               ///< 0: as many as usable processors
+    std::int64_t max_head = 32LL * 1024;    ///< bytes
+    std::int64_t max_body = 1024LL * 1024;  ///< bytes
     std::int64_t head_timeout_ms = 10'000;
     std::int64_t body_timeout_ms = 30'000;
     std::int64_t idle_timeout_ms = 60'000;

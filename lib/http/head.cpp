@@ -210,6 +210,9 @@ Result<void> read_body_framing(Head& head, const Steering& steering, const Serve
         }
         head.content_length = *length;
     }
+    if (steering.content_encoding.count > 1) {
+        return Error{Code::unsupported_media, "Content-Encoding stands there twice: send the body as it is"};
+    }
     if (steering.content_encoding.count > 0 && !equal_ignoring_case(steering.content_encoding.value, "identity")) {
         return Error{Code::unsupported_media, fmt::format("Content-Encoding {} is not accepted: send the body plain",
                                                           quote(steering.content_encoding.value))};

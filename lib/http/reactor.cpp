@@ -18,6 +18,8 @@ constexpr std::size_t k_scratch = 64UL * 1024;           // bytes of one read
 constexpr std::int64_t k_sweep_ns = 250'000'000;         // how late a timeout may be noticed
 constexpr std::int64_t k_accept_pause_ns = 100'000'000;  // after the process ran out of descriptors
 constexpr int k_accepts_per_turn = 64;
+constexpr std::int64_t k_reading_grace_ns = 1'000'000'000;  // for requests that are on their way when the drain begins
+constexpr std::int64_t k_warn_again_ns = 60'000'000'000;
 
 bool watch(int epoll, int fd, std::uint32_t events, void* tag) {
     epoll_event event{};
@@ -196,6 +198,19 @@ void Reactor::drain_step() {
     }
     if (m_now_ns >= m_drain_end_ns) {
         run_out_of_time();
+    } else if (m_now_ns >= m_drain_end_ns - m_patience.count() + k_reading_grace_ns) {
+        close_unfinished();
+    }
+}
+
+// A request that is still on its way is no call in flight: its sender has had the time of grace.
+void Reactor::close_unfinished() {
+    for (const auto& connection : m_connections) {
+        const bool reading = connection && (connection->flags.load() & k_busy) == 0 &&
+                             (connection->phase == Phase::head || connection->phase == Phase::body);
+        if (reading) {
+            close(*connection);
+        }
     }
 }
 
@@ -212,6 +227,9 @@ void Reactor::run_out_of_time() {
 
 void Reactor::accept_some(int most) {
     for (int i = 0; i < most; ++i) {
+        if (connections() >= m_limits.max_connections && m_drain_end_ns == 0) {
+            return pause_accepting(EMFILE);
+        }
         sockaddr_storage address{};
         socklen_t size = sizeof(address);
         UniqueFd fd(accept4(m_listener.fd(), static_cast<sockaddr*>(static_cast<void*>(&address)), &size,
@@ -247,8 +265,11 @@ void Reactor::add(UniqueFd fd, const Peer& peer) {
 
 // Out of descriptors: the listener would report the same connection again and again.
 void Reactor::pause_accepting(int code) {
-    m_log.warning(fmt::format("cannot accept connections on {} for a moment: {}", m_address.to_string(),
-                              std::system_category().message(code)));
+    if (m_now_ns >= m_warn_again_ns) {
+        m_log.warning(fmt::format("{} connections are open on {}, no more are accepted for now: {}", connections(),
+                                  m_address.to_string(), std::system_category().message(code)));
+        m_warn_again_ns = m_now_ns + k_warn_again_ns;
+    }
     epoll_ctl(m_epoll.get(), EPOLL_CTL_DEL, m_listener.fd(), nullptr);
     m_accept_again_ns = m_now_ns + k_accept_pause_ns;
 }

@@ -67,6 +67,7 @@ class Reactor {
     void keep_time();
     void drain_step();
     void run_out_of_time();
+    void close_unfinished();
     void accept_some(int most);
     void add(UniqueFd fd, const Peer& peer);
     void pause_accepting(int code);
@@ -105,6 +106,7 @@ class Reactor {
     std::int64_t m_now_ns = 0;
     std::int64_t m_next_sweep_ns = 0;
     std::int64_t m_accept_again_ns = 0;  ///< not 0: accepting pauses until then
+    std::int64_t m_warn_again_ns = 0;    ///< when a full house may be logged again
     std::int64_t m_drain_end_ns = 0;     ///< not 0: the drain has begun
 
     std::atomic<std::size_t> m_count{0};

@@ -46,6 +46,11 @@ Server::~Server() {
     stop(std::chrono::milliseconds{0});
 }
 
+Result<void> check_available(const Address& address) {
+    Result<Listener> listener = Listener::open(address);
+    return listener ? Result<void>{} : Result<void>{std::move(listener).error()};
+}
+
 Result<Address> Server::start(const Address& address) {
     Result<Listener> listener = Listener::open(address);
     if (!listener) {

@@ -38,12 +38,16 @@ struct ServerLimits {
     std::chrono::milliseconds body_timeout{30'000};   ///< from the end of the head to the end of the body
     std::chrono::milliseconds idle_timeout{60'000};   ///< between requests of a connection
     std::chrono::milliseconds write_timeout{30'000};  ///< a client that does not read
-    int workers = 0;               ///< threads that run the handler; 0: as many as usable CPUs, at least 4
-    std::size_t max_queue = 4096;  ///< complete requests that wait for a worker; past it 503
+    int workers = 0;                          ///< threads that run the handler; 0: as many as usable CPUs, at least 4
+    std::size_t max_queue = 4096;             ///< complete requests that wait for a worker; past it 503
+    std::size_t max_connections = 1'000'000;  ///< open at the same time; further ones wait in the backlog
 };
 
 /// What a transport that refuses a message by itself (before any handler) asks for: a reply for this fault.
 using FaultEncoder = std::function<Response(const Error&)>;
+
+/// Tells whether an address can be listened on, by doing so for a moment. Errors: unavailable, invalid.
+Result<void> check_available(const Address& address);
 
 /// The HTTP/1.1 server: own listening and framing, cpp-httplib's parsing and writing (DESIGN section 2). One per
 /// process and address. start() and stop() are called by one thread; the handler runs on worker threads.

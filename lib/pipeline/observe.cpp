@@ -70,6 +70,11 @@ std::string_view outcome_word(const Call& call, const Result<void>& outcome) {
     return *counter == Counter::failed ? "failed" : *counter == Counter::unauthorized ? "unauthorized" : "denied";
 }
 
+// Something of ours or behind us failed: the operator is told whether or not calls are logged.
+bool is_fault(const Result<void>& outcome) {
+    return !outcome && describe(outcome.error().code).http_status >= 500;
+}
+
 // Never a key, a question or an answer.
 void log_call(const Call& call, const Result<void>& outcome, PipelineServices& services) {
     constexpr std::array<std::string_view, 3> k_cache{"bypass", "miss", "hit"};
@@ -88,8 +93,8 @@ void log_call(const Call& call, const Result<void>& outcome, PipelineServices& s
         LogField{"request_id", std::string_view(call.context.request_id)},
         LogField{"key_id", std::string_view(call.context.key_id)},
     };
-    const bool ours = !outcome && describe(outcome.error().code).http_status == 500;
-    services.log.write(ours ? LogLevel::error : LogLevel::info, ours ? outcome.error().message : "call", fields);
+    services.log.write(is_fault(outcome) ? LogLevel::error : LogLevel::info,
+                       is_fault(outcome) ? outcome.error().message : "call", fields);
 }
 
 }  // namespace
@@ -106,7 +111,7 @@ Result<void> observe(Call& call, PipelineServices& services, const Next& next) {
     if (call.tenant && outcome && !call.answer.pure) {
         call.tenant->update_gauges();  // only such an answer may have changed the store
     }
-    if (services.access_log || (!outcome && describe(outcome.error().code).http_status == 500)) {
+    if (services.access_log || is_fault(outcome)) {
         log_call(call, outcome, services);
     }
     return outcome;

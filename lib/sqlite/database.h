@@ -10,8 +10,7 @@
 
 #include "base/result.h"
 
-namespace SQLite {
-class Database;
+namespace SQLite {  // NOLINT(readability-identifier-naming): SQLiteCpp's own
 class Statement;
 }  // namespace SQLite
 

@@ -177,8 +177,7 @@ struct Ledger::State {
         if (now == account.flushed) {
             return {};
         }
-        const std::int64_t minute =
-            std::chrono::floor<std::chrono::minutes>(clock.wall()).time_since_epoch().count();
+        const std::int64_t minute = std::chrono::floor<std::chrono::minutes>(clock.wall()).time_since_epoch().count();
         Result<void> written = write_totals(files, account.tenant, slots.writer(), account.flushed, now, minute);
         if (written) {
             account.flushed = now;
@@ -235,8 +234,8 @@ Result<void> Ledger::flush() {
         }
     }
     const bool all = failed > 0 && failed + unchanged == m_state->accounts.size();
-    const bool shared = !outcome && (outcome.error().code == Code::storage_full ||
-                                     outcome.error().code == Code::unavailable);
+    const bool shared =
+        !outcome && (outcome.error().code == Code::storage_full || outcome.error().code == Code::unavailable);
     m_state->fault = all && shared ? std::optional(outcome.error()) : std::nullopt;
     return outcome;
 }

@@ -68,8 +68,8 @@ class Ledger {
     /// Ends the thread and flushes a last time. Idempotent.
     Result<void> stop();
 
-    /// Why no tenant's numbers at all could be written last time, for want of disk or rights; nothing while any could, or
-    /// when the fault is one tenant's own. For readiness.
+    /// Why no tenant's numbers at all could be written last time, for want of disk or rights; nothing while any could,
+    /// or when the fault is one tenant's own. For readiness.
     [[nodiscard]] std::optional<Error> fault() const;
 
   private:

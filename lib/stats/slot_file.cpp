@@ -98,6 +98,7 @@ struct SlotFile::State {
     std::filesystem::path path;
     int fd = -1;
     bool read_only = false;
+    bool set_aside = false;
     Header* header = nullptr;
     std::vector<char*> chunks;
 
@@ -258,6 +259,7 @@ Result<std::unique_ptr<SlotFile>> SlotFile::open(const std::filesystem::path& pa
         if (std::rename(path.c_str(), aside.c_str()) != 0) {
             return system_error("set aside", path);
         }
+        state.set_aside = true;
         state.fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
         kind = Kind::empty;
     }
@@ -342,6 +344,10 @@ void SlotFile::release(std::string_view uid) {
         m_state->free.push_back(found->second);
         m_state->index.erase(found);
     }
+}
+
+bool SlotFile::set_aside() const {
+    return m_state->set_aside;
 }
 
 std::string SlotFile::writer() const {

@@ -52,6 +52,9 @@ class SlotFile {
     /// Clears the slot for the next taker. Nobody may use it any more.
     void release(std::string_view uid);
 
+    /// True when open() found a file that was none and set it aside.
+    [[nodiscard]] bool set_aside() const;
+
     /// Who counts here: 32 hexadecimal digits, new with each new file.
     [[nodiscard]] std::string writer() const;
 

@@ -24,11 +24,10 @@ enum class Counter : std::size_t {
     cache_misses,
     tokens_in,
     tokens_out,
-    latency_ns,  ///< sum over served
-    count_,
+    latency_ns,  ///< sum over served; the last one
 };
 
-inline constexpr std::size_t k_counters = static_cast<std::size_t>(Counter::count_);
+inline constexpr std::size_t k_counters = static_cast<std::size_t>(Counter::latency_ns) + 1;
 
 /// Names as they stand in files, JSON and metrics.
 inline constexpr std::array<std::string_view, k_counters> k_counter_names{

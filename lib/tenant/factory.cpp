@@ -41,8 +41,8 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
     tenant->keys = keys;
     add_key_hashes(*tenant);
     if (Result<void> valid = config.check(record.id, record.own); !valid) {  // the file changed under it
-        m_log.warning(fmt::format("tenant '{}' is served as far as its settings hold: {}", record.id,
-                                  valid.error().message));
+        m_log.warning(
+            fmt::format("tenant '{}' is served as far as its settings hold: {}", record.id, valid.error().message));
     }
     tenant->open = tenant->config.auth == "open" && m_open_allowed;
     if (tenant->config.auth == "open" && !tenant->open) {

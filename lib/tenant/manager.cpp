@@ -134,7 +134,8 @@ struct TenantManager::State {
         }
         Result<std::shared_ptr<const Tenant>> loaded = load(id);
         if (!loaded) {
-            forget(id);  // rather no service than one by settings and keys that no longer hold; the next call loads again
+            forget(
+                id);  // rather no service than one by settings and keys that no longer hold; the next call loads again
         }
         return loaded ? Result<void>{} : Result<void>{std::move(loaded).error()};
     }

@@ -21,8 +21,8 @@ class StatsReader {
     StatsReader(Catalog& catalog, TenantFiles& files, const SlotFile* slots, const TenantManager* manager)
         : m_catalog(catalog), m_files(files), m_slots(slots), m_manager(manager) {}
 
-    /// All tenants that are not removed, in order of their ids. A tenant whose file cannot be read is left out and told in
-    /// `faults`. Errors: what the catalog says.
+    /// All tenants that are not removed, in order of their ids. A tenant whose file cannot be read is left out and told
+    /// in `faults`. Errors: what the catalog says.
     Result<std::vector<TenantSample>> all(std::vector<std::string>& faults);
     /// Errors: not_found.
     Result<TenantSample> one(std::string_view id);
