@@ -47,6 +47,22 @@ Result<void> create_file(const std::filesystem::path& path) {
     return {};
 }
 
+// Changing the mode of a file that somebody else is just making fails at once instead of waiting for the busy timeout.
+void switch_to_wal(SQLite::Database& database) {
+    constexpr int k_pause_ms = 10;
+    for (int waited_ms = 0;; waited_ms += k_pause_ms) {
+        try {
+            database.execAndGet("PRAGMA journal_mode=WAL");
+            return;
+        } catch (const SQLite::Exception& exception) {
+            if ((exception.getErrorCode() & 0xFF) != SQLITE_BUSY || waited_ms >= k_busy_timeout_ms) {
+                throw;
+            }
+            sqlite3_sleep(k_pause_ms);
+        }
+    }
+}
+
 }  // namespace
 
 Query::~Query() {
@@ -125,7 +141,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
         database->m_handle = std::make_unique<Handle>(path);
         SQLite::Database& db = database->m_handle->database;
         db.exec(fmt::format("PRAGMA page_size={}", options.page_size));
-        db.execAndGet("PRAGMA journal_mode=WAL");
+        switch_to_wal(db);
         db.exec(fmt::format("PRAGMA synchronous={}", options.full_sync ? "FULL" : "NORMAL"));
         db.exec("PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF");
         db.exec(fmt::format("PRAGMA cache_size=-{}", options.cache_kib));
