@@ -169,6 +169,9 @@ Result<void> Sessions::check_id(std::string_view id) {
         return Error{Code::invalid,
                      fmt::format("{} is no session id: use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'", quote(id))};
     }
+    if (id == "." || id == "..") {
+        return Error{Code::invalid, "'.' and '..' are no session ids: clients take them for folders of an address"};
+    }
     return {};
 }
 

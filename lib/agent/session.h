@@ -32,7 +32,7 @@ class Sessions {
     /// `store` and `clock` must outlive this.
     Sessions(Store& store, const Clock& clock);
 
-    /// A session id: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'. Errors: invalid.
+    /// A session id: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and neither "." nor "..". Errors: invalid.
     static Result<void> check_id(std::string_view id);
 
     /// The newest messages of whole turns, oldest first, at most `max_messages`; empty for a new session.

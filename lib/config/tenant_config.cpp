@@ -70,7 +70,8 @@ const std::array k_fields{
     TenantField{{"model", K::text, 1, 48, {}, nullptr, "model that answers"}, &C::model},
     TenantField{{"models", K::list, 0, 64, {}, nullptr, "models that may be chosen (custom-models)"}, &C::models},
     TenantField{{"tools", K::list, 0, 64, k_tools, nullptr, "tools of the agent"}, &C::tools},
-    TenantField{{"system_prompt", K::text, 0, 64 * 1024, {}, nullptr, "instructions of the agent"}, &C::system_prompt},
+    TenantField{{"system_prompt", K::text, 0, 64LL * 1024, {}, nullptr, "instructions of the agent"},
+                &C::system_prompt},
     TenantField{{"cache_completions", K::boolean, 0, 1, {}, nullptr, "cache answers of language models too"},
                 &C::cache_completions},
 };

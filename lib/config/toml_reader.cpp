@@ -31,7 +31,7 @@ const std::array k_server_fields{
     ServerField{{"log_level", FieldKind::text, 1, 16, k_levels, nullptr, "least level"}, &S::log_level},
     ServerField{{"access_log", FieldKind::boolean, 0, 1, {}, nullptr, "a line per call"}, &S::access_log},
     ServerField{{"workers", FieldKind::integer, 0, 1024, {}, nullptr, "threads"}, &S::workers},
-    ServerField{{"max_head", FieldKind::size, 1024, 1024 * 1024, {}, nullptr, "head"}, &S::max_head},
+    ServerField{{"max_head", FieldKind::size, 1024, 1024LL * 1024, {}, nullptr, "head"}, &S::max_head},
     ServerField{{"max_body", FieldKind::size, 0, k_gib, {}, nullptr, "body"}, &S::max_body},
     ServerField{{"head_timeout", FieldKind::duration, 1, k_day_ms, {}, nullptr, "head"}, &S::head_timeout_ms},
     ServerField{{"body_timeout", FieldKind::duration, 1, k_day_ms, {}, nullptr, "body"}, &S::body_timeout_ms},

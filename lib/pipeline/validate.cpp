@@ -6,7 +6,7 @@
 namespace mt {
 namespace {
 
-constexpr std::size_t k_longest_question = 256 * 1024;
+constexpr std::size_t k_longest_question = 256UL * 1024;
 
 }  // namespace
 

@@ -78,11 +78,17 @@ Result<StoredTotals> read_totals(TenantFiles& files, std::string_view tenant, co
     return read ? Result<StoredTotals>(stored) : Result<StoredTotals>(std::move(read).error());
 }
 
-Result<void> write_totals(TenantFiles& files, const std::string& tenant, const std::string& writer, Totals before,
-                          Totals now, std::int64_t minute) {
+// What one flush of a tenant writes.
+struct Flush {
+    Totals before;
+    Totals now;
+    std::int64_t minute = 0;
+};
+
+Result<void> write_totals(TenantFiles& files, const std::string& tenant, const std::string& writer, Flush flush) {
     return files.write(tenant, k_stats_part, [&](Database& database) -> Result<void> {
         for (std::size_t i = 0; i < k_values; ++i) {
-            const std::int64_t difference = value_at(now, i) - value_at(before, i);
+            const std::int64_t difference = value_at(flush.now, i) - value_at(flush.before, i);
             if (difference == 0) {
                 continue;
             }
@@ -92,13 +98,13 @@ Result<void> write_totals(TenantFiles& files, const std::string& tenant, const s
                     "ON CONFLICT(writer, counter) DO UPDATE SET value = excluded.value")
                 .bind(1, writer)
                 .bind(2, names()[i])
-                .bind(3, value_at(now, i))
+                .bind(3, value_at(flush.now, i))
                 .execute();
             database
                 .query(
                     "INSERT INTO stats_minutes VALUES(?, ?, ?) "
                     "ON CONFLICT(minute, counter) DO UPDATE SET value = value + excluded.value")
-                .bind(1, minute)
+                .bind(1, flush.minute)
                 .bind(2, names()[i])
                 .bind(3, difference)
                 .execute();
@@ -178,7 +184,7 @@ struct Ledger::State {
             return {};
         }
         const std::int64_t minute = std::chrono::floor<std::chrono::minutes>(clock.wall()).time_since_epoch().count();
-        Result<void> written = write_totals(files, account.tenant, slots.writer(), account.flushed, now, minute);
+        Result<void> written = write_totals(files, account.tenant, slots.writer(), {account.flushed, now, minute});
         if (written) {
             account.flushed = now;
         }

@@ -164,7 +164,7 @@ TEST_CASE("asking: text, JSON in and out, and what is refused") {
         CHECK_MESSAGE(house.call("POST", "/acme", {{"Content-Type", "application/json"}}, body).status() == 400, body);
     }
     for (const char* target : {"/acme", "/acme?q=", "/acme?q=%ff", "/acme?q=a%00b", "/acme?q=%zz", "/acme?q=a&q=b",
-                               "/acme?q=a&session=a%2Fb"}) {
+                               "/acme?q=a&session=a%2Fb", "/acme?q=a&session=.."}) {
         const Reply reply = house.call("GET", target);
         CHECK_MESSAGE(reply.status() == 400, target);
         CHECK(is_problem(reply));
