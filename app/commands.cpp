@@ -162,8 +162,8 @@ class Program {
         const bool group = app->get_subcommands([](const CLI::App*) { return true; }).empty();
         if (rest.empty()) {
             return group ? std::nullopt
-                         : std::optional(Error{Code::invalid, fmt::format("a command is needed after '{}': see {} "
-                                                                          "--help",
+                         : std::optional(Error{Code::invalid, fmt::format("a command is needed after '{}': see "
+                                                                          "mtagent {} --help",
                                                                           app->get_name(), app->get_name())});
         }
         const bool option = rest.front().starts_with('-');
