@@ -84,8 +84,10 @@ struct Service::State {
         api.emplace(*services);
         http::ServerLimits limits = server_limits(config.server);
         limits.max_connections = descriptors.connections;
-        server.emplace([this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
-                       [this](const Error& error) { return api->fault(error); }, limits, log);
+        server.emplace(
+            http::Hooks{[this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
+                        [this](const Error& error) { return api->fault(error); }},
+            limits, log);
         services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
     }
 

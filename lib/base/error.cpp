@@ -20,6 +20,7 @@ constexpr std::array k_codes{
     CodeInfo{Code::too_large, "too_large", 413, 1, "Content Too Large", "invalid_request_error"},
     CodeInfo{Code::uri_too_long, "uri_too_long", 414, 1, "URI Too Long", "invalid_request_error"},
     CodeInfo{Code::unsupported_media, "unsupported_media", 415, 1, "Unsupported Media Type", "invalid_request_error"},
+    CodeInfo{Code::expectation_failed, "expectation_failed", 417, 1, "Expectation Failed", "invalid_request_error"},
     CodeInfo{Code::head_too_large, "head_too_large", 431, 1, "Request Header Fields Too Large",
              "invalid_request_error"},
     CodeInfo{Code::rate_limited, "rate_limited", 429, 75, "Too Many Requests", "rate_limit_error"},

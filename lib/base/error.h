@@ -22,6 +22,7 @@ enum class Code {
     too_large,           ///< body over the limit
     uri_too_long,        ///< request target over the limit
     unsupported_media,   ///< body type or coding that is not accepted
+    expectation_failed,  ///< Expect asks for something that is not known
     head_too_large,      ///< header section over the limit
     rate_limited,        ///< a limit of the tenant refused
     client_gone,         ///< the client left before the answer

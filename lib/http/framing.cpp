@@ -69,9 +69,8 @@ Result<bool> Framer::feed_head(std::string_view& bytes) {
 
 // Both bounds speak of the bytes from the start, so that the answer is the same however they arrive.
 Result<void> Framer::check_size() const {
-    if (m_in_first_line && m_line_size > m_limits->max_target + k_around_target) {
-        return Error{Code::uri_too_long,
-                     fmt::format("the request target has more than {} bytes", m_limits->max_target)};
+    if (m_in_first_line && m_line_size > m_limits->max_uri + k_around_target) {
+        return Error{Code::uri_too_long, fmt::format("the request target has more than {} bytes", m_limits->max_uri)};
     }
     if (m_size > m_limits->max_head) {
         return Error{Code::head_too_large, fmt::format("the head has more than {} bytes", m_limits->max_head)};

@@ -32,7 +32,7 @@ class Framer {
 
     /// Takes bytes from the front of `bytes`, never beyond the end of a message. True: take() the message, and `bytes`
     /// starts with the next one; false: more bytes are needed. Errors: invalid, uri_too_long, head_too_large,
-    /// too_large, unsupported_media, unsupported.
+    /// too_large, unsupported_media, expectation_failed, unsupported.
     Result<bool> feed(std::string_view& bytes);
 
     /// The complete message; the framer is then ready for the next one.

@@ -81,8 +81,8 @@ Result<void> read_request_line(std::string_view line, Head& head, const ServerLi
     if (version != "HTTP/1.1" && version != "HTTP/1.0") {
         return bad(fmt::format("{} is not spoken here: use HTTP/1.1", quote(version)));
     }
-    if (target.size() > limits.max_target) {
-        return Error{Code::uri_too_long, fmt::format("the request target has more than {} bytes", limits.max_target)};
+    if (target.size() > limits.max_uri) {
+        return Error{Code::uri_too_long, fmt::format("the request target has more than {} bytes", limits.max_uri)};
     }
     if (!is_visible(target) || target.find('#') != std::string_view::npos) {
         return bad("the request target holds a blank, a fragment or bytes that must be percent-encoded");
@@ -226,7 +226,8 @@ Result<void> read_expectation(Head& head, const Seen& expect) {
         return {};
     }
     if (expect.count > 1 || !equal_ignoring_case(expect.value, "100-continue")) {
-        return bad(fmt::format("Expect {} is not known: only 100-continue is", quote(expect.value)));
+        return Error{Code::expectation_failed,
+                     fmt::format("Expect {} is not known: only 100-continue is", quote(expect.value))};
     }
     head.expects_continue = head.http11 && (head.chunked || head.content_length > 0);
     return {};

@@ -21,7 +21,7 @@ struct Head {
 
 /// Reads a complete head: `text` ends with the empty line. Strict: whatever two readers could understand differently
 /// is refused. A target in absolute form is reduced to path and query, and its authority becomes Host. Errors: invalid,
-/// uri_too_long, head_too_large (too many fields), too_large, unsupported_media, unsupported.
+/// uri_too_long, head_too_large (too many fields), too_large, unsupported_media, expectation_failed, unsupported.
 Result<Head> parse_head(std::string_view text, const ServerLimits& limits);
 
 }  // namespace mt::http

@@ -11,16 +11,12 @@
 namespace mt::http {
 
 struct Server::State {
-    State(Handler request_handler, FaultEncoder fault_encoder, const ServerLimits& server_limits, Log& operator_log)
-        : handler(std::move(request_handler)),
-          encode(std::move(fault_encoder)),
-          limits(server_limits),
-          log(operator_log) {}
+    State(Hooks server_hooks, const ServerLimits& server_limits, Log& operator_log)
+        : hooks(std::move(server_hooks)), limits(server_limits), log(operator_log) {}
 
     WorkerPool::Work make_work();
 
-    Handler handler;
-    FaultEncoder encode;
+    Hooks hooks;
     ServerLimits limits;
     Log& log;
     std::unique_ptr<Reactor> reactor;  ///< outlives the workers, who give connections back to it
@@ -29,7 +25,7 @@ struct Server::State {
 
 WorkerPool::Work Server::State::make_work() {
     // std::function copies what it holds, a bridge stays where it is.
-    const auto bridge = std::make_shared<Bridge>(handler, encode, log);
+    const auto bridge = std::make_shared<Bridge>(hooks.handler, hooks.encode_fault, log);
     return [this, bridge](Connection& connection) {
         Wire wire(connection.fd.get(), limits.write_timeout, {connection.flags, reactor->abandon()});
         connection.ending = bridge->answer(
@@ -39,8 +35,8 @@ WorkerPool::Work Server::State::make_work() {
     };
 }
 
-Server::Server(Handler handler, FaultEncoder encode_fault, const ServerLimits& limits, Log& log)
-    : m_state(std::make_unique<State>(std::move(handler), std::move(encode_fault), limits, log)) {}
+Server::Server(Hooks hooks, const ServerLimits& limits, Log& log)
+    : m_state(std::make_unique<State>(std::move(hooks), limits, log)) {}
 
 Server::~Server() {
     stop(std::chrono::milliseconds{0});
@@ -51,21 +47,25 @@ Result<void> check_available(const Address& address) {
     return listener ? Result<void>{} : Result<void>{std::move(listener).error()};
 }
 
-Result<Address> Server::start(const Address& address) {
+Result<Address> Server::start(const Address& address, const std::optional<TlsFiles>& /*tls*/) {
     Result<Listener> listener = Listener::open(address);
     if (!listener) {
         return std::move(listener.error());
     }
-    auto reactor = Reactor::create(std::move(*listener), m_state->limits, m_state->encode, m_state->log);
+    auto reactor = Reactor::create(std::move(*listener), m_state->limits, m_state->hooks.encode_fault, m_state->log);
     if (!reactor) {
         return std::move(reactor.error());
     }
     m_state->reactor = std::move(*reactor);
     const int threads = m_state->limits.workers > 0 ? m_state->limits.workers : WorkerPool::default_threads();
     m_state->pool =
-        std::make_unique<WorkerPool>(threads, m_state->limits.max_queue, [this] { return m_state->make_work(); });
+        std::make_unique<WorkerPool>(threads, m_state->limits.max_in_flight, [this] { return m_state->make_work(); });
     m_state->reactor->start(*m_state->pool);
     return m_state->reactor->address();
+}
+
+Result<void> Server::reload_tls() {
+    return {};
 }
 
 void Server::stop(std::chrono::milliseconds drain) {

@@ -32,6 +32,7 @@ std::optional<Counter> counter_of(const Error& error, bool admitted) {
         case Code::too_large:
         case Code::uri_too_long:
         case Code::unsupported_media:
+        case Code::expectation_failed:
         case Code::head_too_large:
             return std::nullopt;
         default:

@@ -39,13 +39,13 @@ TEST_CASE("percentiles are within one per cent of the exact ones") {
 
 TEST_CASE("a load counts every reply and tells errors from limits") {
     Log log(LogLevel::off);
-    http::Server server(
-        [](const http::Request& request, http::Responder& to) {
-            http::Response reply;
-            reply.status = request.path == "/limited" ? 429 : request.path == "/broken" ? 500 : 200;
-            to.send(reply);
-        },
-        [](const Error&) { return http::Response{}; }, {}, log);
+    http::Server server({[](const http::Request& request, http::Responder& to) {
+                             http::Response reply;
+                             reply.status = request.path == "/limited" ? 429 : request.path == "/broken" ? 500 : 200;
+                             to.send(reply);
+                         },
+                         [](const Error&) { return http::Response{}; }},
+                        {}, log);
     const auto address = server.start(*http::parse_address("127.0.0.1:0"));
     REQUIRE(address);
     const SystemClock clock;

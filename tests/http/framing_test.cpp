@@ -19,7 +19,7 @@ ServerLimits small_limits() {
     ServerLimits limits;
     limits.max_head = 400;
     limits.max_fields = 6;
-    limits.max_target = 40;
+    limits.max_uri = 40;
     limits.max_body = 64;
     return limits;
 }
@@ -315,7 +315,7 @@ TEST_CASE("100-continue is asked for once, after a good head, and not when the b
     CHECK_FALSE(*framer.feed(bytes));
     CHECK_FALSE(framer.wants_continue());
 
-    CHECK(frame(with_fields("Expect: 200-maybe\r\nContent-Length: 3\r\n", "abc")) == "!invalid");
+    CHECK(frame(with_fields("Expect: 200-maybe\r\nContent-Length: 3\r\n", "abc")) == "!expectation_failed");
     CHECK(frame(with_fields("Expect: 100-continue\r\nContent-Length: 65\r\n")) == "!too_large");
     CHECK(frame("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx") ==
           "[POST / path=/ query= host=- body=x 1.0 close]");

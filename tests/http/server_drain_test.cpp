@@ -119,12 +119,12 @@ TEST_CASE("a client that waits in the backlog when the drain begins is answered"
     Event stopping;
     mt::Log log(mt::LogLevel::off);
     // The encoder runs where connections are accepted, so it can hold that up.
-    mt::http::Server server([](const Request&, Responder& responder) { responder.send({.body = "just in time"}); },
-                            [&](const mt::Error& error) {
-                                stalled.set();
-                                go_on.wait();
-                                return TestServer::encode(error);
-                            },
+    mt::http::Server server({[](const Request&, Responder& responder) { responder.send({.body = "just in time"}); },
+                             [&](const mt::Error& error) {
+                                 stalled.set();
+                                 go_on.wait();
+                                 return TestServer::encode(error);
+                             }},
                             {}, log);
     const auto address = server.start({"127.0.0.1", 0, ""});
     REQUIRE(address);
@@ -146,7 +146,7 @@ TEST_CASE("a client that waits in the backlog when the drain begins is answered"
 
 TEST_CASE("stop may be called twice, and without a start") {
     mt::Log log(mt::LogLevel::off);
-    mt::http::Server never([](const Request&, Responder&) {}, TestServer::encode, {}, log);
+    mt::http::Server never({[](const Request&, Responder&) {}, TestServer::encode}, {}, log);
     never.stop(std::chrono::seconds(1));
     CHECK(never.connections() == 0);
     TestServer server([](const Request&, Responder& responder) { responder.send({}); });

@@ -36,7 +36,7 @@ TEST_CASE("refusals of the transport carry the encoder's reply and close the con
         {"GET / HTTP/1.1\r\n\r\n", 400, "invalid"},
         {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
          "invalid"},
-        {post("/", "x", "Expect: the-unexpected\r\n"), 400, "invalid"},
+        {post("/", "x", "Expect: the-unexpected\r\n"), 417, "expectation_failed"},
         {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unsupported"},
         {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n", 413, "too_large"},
         {get("/" + std::string(9'000, 'x')), 414, "uri_too_long"},
@@ -151,7 +151,7 @@ TEST_CASE("a kept connection is idle anew after each reply") {
 TEST_CASE("requests past the queue get 503 and keep their connection") {
     ServerLimits limits;
     limits.workers = 1;
-    limits.max_queue = 1;
+    limits.max_in_flight = 1;
     Event entered;
     Event go_on;
     TestServer server(

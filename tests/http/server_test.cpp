@@ -250,7 +250,7 @@ TEST_CASE("a large reply arrives whole although the client reads late") {
 TEST_CASE("a second server on the same port fails and says where") {
     TestServer first(echo);
     mt::Log log(mt::LogLevel::off);
-    mt::http::Server second(echo, TestServer::encode, {}, log);
+    mt::http::Server second({echo, TestServer::encode}, {}, log);
     const auto started = second.start(first.address());
     REQUIRE_FALSE(started);
     CHECK(started.error().code == mt::Code::unavailable);
@@ -286,12 +286,12 @@ TEST_CASE("a unix socket is private, replaces a dead one, and is removed at the 
         CHECK(client.reply().body == "unix loopback");
 
         mt::Log log(mt::LogLevel::off);
-        mt::http::Server second(echo, TestServer::encode, {}, log);
+        mt::http::Server second({echo, TestServer::encode}, {}, log);
         CHECK(second.start({"", 0, path}).error().code == mt::Code::unavailable);
     }
     CHECK_FALSE(std::filesystem::exists(path));
     mt::Log log(mt::LogLevel::off);
-    mt::http::Server server(echo, TestServer::encode, {}, log);
+    mt::http::Server server({echo, TestServer::encode}, {}, log);
     CHECK(server.start({"", 0, std::string(200, 'x')}).error().code == mt::Code::invalid);
     const std::string file = folder.path() / "file";
     std::filesystem::create_directory(file);
@@ -307,14 +307,13 @@ TEST_CASE("a request that is left in the socket while another is answered is not
     mt::test::Event go_on;
     mt::Log log(mt::LogLevel::off);
     // The encoder runs where requests are read, so it can hold up reading until both requests are in the socket.
-    mt::http::Server server(
-        echo,
-        [&](const mt::Error& error) {
-            stalled.set();
-            go_on.wait();
-            return TestServer::encode(error);
-        },
-        {}, log);
+    mt::http::Server server({echo,
+                             [&](const mt::Error& error) {
+                                 stalled.set();
+                                 go_on.wait();
+                                 return TestServer::encode(error);
+                             }},
+                            {}, log);
     const auto address = server.start({"", 0, folder.path() / "s"});
     REQUIRE(address);
     RawClient refused(*address);

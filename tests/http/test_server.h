@@ -53,7 +53,7 @@ class TestServer {
   public:
     explicit TestServer(http::Handler handler, const http::ServerLimits& limits = {},
                         const http::Address& address = {"127.0.0.1", 0, ""})
-        : m_server(std::move(handler), encode, limits, m_log) {
+        : m_server({std::move(handler), encode}, limits, m_log) {
         const Result<http::Address> bound = m_server.start(address);
         REQUIRE(bound);
         m_address = *bound;
