@@ -93,7 +93,7 @@ http::Response answer(Exchange& exchange) {
 
 void Api::handle(const http::Request& request, http::Responder& responder) {
     const Route route = parse_route(request.path);
-    Exchange exchange{request, responder, route, m_services, random_hex(16)};
+    Exchange exchange{request, responder, route, m_services, make_request_id()};
     http::Response reply;
     try {
         reply = answer(exchange);
@@ -108,7 +108,7 @@ void Api::handle(const http::Request& request, http::Responder& responder) {
 
 http::Response Api::fault(const Error& error) {
     m_services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
-    const std::string request_id = random_hex(16);
+    const std::string request_id = make_request_id();
     http::Response reply = problem_reply(error, request_id);
     reply.fields.emplace_back("X-Request-Id", request_id);
     return reply;

@@ -6,6 +6,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <vector>
 
@@ -70,6 +71,22 @@ std::string random_hex(std::size_t bytes) {
     std::vector<std::uint8_t> buffer(bytes);
     random_bytes(buffer);
     return to_hex(buffer);
+}
+
+std::string make_request_id() {
+    constexpr std::size_t k_size = 16;
+    struct Stock {
+        std::array<std::uint8_t, 256 * k_size> bytes{};
+        std::size_t next = bytes.size();
+    };
+    static thread_local Stock t_stock;
+    if (t_stock.next == t_stock.bytes.size()) {
+        random_bytes(t_stock.bytes);
+        t_stock.next = 0;
+    }
+    const std::span<const std::uint8_t> id(&t_stock.bytes[t_stock.next], k_size);
+    t_stock.next += k_size;
+    return to_hex(id);
 }
 
 std::string random_base32(std::size_t length) {

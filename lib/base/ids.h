@@ -26,6 +26,11 @@ void random_bytes(std::span<std::uint8_t> out);
 /// Lower-case hexadecimal of random bytes; `bytes` of entropy, twice as many characters.
 std::string random_hex(std::size_t bytes);
 
+/// 32 hexadecimal digits that name a request: as random as random_hex(16), but drawn from a stock that each thread
+/// keeps in memory, because a call of the generator per request would show in every reply. Not for secrets.
+/// Thread-safe.
+std::string make_request_id();
+
 /// RFC 4648 base32 in lower case (a-z2-7) of random bits, `length` characters of 5 bits each.
 std::string random_base32(std::size_t length);
 

@@ -3,8 +3,6 @@
 #include <fmt/core.h>
 #include <httplib.h>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <exception>
 #include <string>
@@ -17,10 +15,12 @@ namespace mt::http {
 namespace {
 
 /// What httplib reads from and writes to: one message in memory. It has no descriptor, because httplib refuses those
-/// above FD_SETSIZE.
+/// above FD_SETSIZE. The fields that httplib would only copy join the reply here, after its first line: its own way for
+/// them costs a node of a multimap, some case-insensitive comparisons and a printf each.
 class MemoryStream final : public httplib::Stream {
   public:
-    MemoryStream(std::string_view head, std::string_view body) : m_head(head), m_body(body) {}
+    MemoryStream(std::string_view head, std::string_view body, const std::string& fields)
+        : m_head(head), m_body(body), m_fields(fields) {}
 
     [[nodiscard]] bool is_readable() const override { return true; }
     [[nodiscard]] bool is_writable() const override { return true; }
@@ -31,19 +31,32 @@ class MemoryStream final : public httplib::Stream {
         return static_cast<ssize_t>(taken);
     }
     ssize_t write(const char* bytes, std::size_t size) override {
-        m_written.append(bytes, size);
+        std::string_view piece(bytes, size);
+        if (m_written.empty()) {
+            constexpr std::string_view k_line_end = "\r\n";
+            const std::size_t end = piece.find(k_line_end);
+            m_spliced = end != std::string_view::npos;
+            const std::size_t line = m_spliced ? end + k_line_end.size() : 0;
+            m_written.append(piece.substr(0, line)).append(m_fields);
+            piece.remove_prefix(line);
+        }
+        m_written.append(piece);
         return static_cast<ssize_t>(size);
     }
     void get_remote_ip_and_port(std::string&, int&) const override {}
     void get_local_ip_and_port(std::string&, int&) const override {}
     [[nodiscard]] socket_t socket() const override { return INVALID_SOCKET; }
 
-    [[nodiscard]] const std::string& written() const { return m_written; }
+    /// httplib's first piece held a whole status line, so that the fields stand where they belong.
+    [[nodiscard]] bool spliced() const { return m_spliced; }
+    [[nodiscard]] std::string take_written() { return std::move(m_written); }
 
   private:
     std::string_view m_head;
     std::string_view m_body;
+    const std::string& m_fields;  ///< filled while httplib asks for the reply
     std::string m_written{};
+    bool m_spliced = false;
 };
 
 /// Opens the protected entry of httplib's server.
@@ -56,19 +69,11 @@ class Engine final : public httplib::Server {
     }
 };
 
-// httplib answers 400 to methods that it does not know, before any handler could say 405.
-std::string_view method_for_httplib(std::string_view method) {
-    constexpr std::array<std::string_view, 7> k_known{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
-    return std::find(k_known.begin(), k_known.end(), method) == k_known.end() ? "POST" : method;
-}
-
-// Routing and fields are the handler's, who gets the real ones: here stands only what changes how httplib frames. A
-// target or field of the client would be decoded, limited and perhaps acted on (Range, Expect, Accept-Encoding,
-// REMOTE_ADDR, ...) a second time.
-std::string canonical_head(const Request& request) {
-    return fmt::format("{} / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-                       method_for_httplib(request.method), request.body.size());
-}
+// Routing and fields are the handler's, who gets the real ones, and so is the body: here stands only what changes how
+// httplib writes. A target or field of the client would be decoded, limited and perhaps acted on (Range, Expect,
+// Accept-Encoding, REMOTE_ADDR, ...) a second time, and methods that it does not know be answered 400.
+constexpr std::string_view k_head_like_get = "GET / HTTP/1.1\r\n\r\n";
+constexpr std::string_view k_head_like_head = "HEAD / HTTP/1.1\r\n\r\n";
 
 }  // namespace
 
@@ -88,6 +93,7 @@ struct Bridge::State {
     Engine engine{};
     DateField date{};
     Exchange* exchange = nullptr;  ///< during answer()
+    std::string fields{};          ///< of the reply, ready for the wire, but those that httplib writes
     bool filled = false;           ///< httplib asked for the reply
 };
 
@@ -128,8 +134,12 @@ void Bridge::State::fill(httplib::Response& out) {
     filled = true;
     Response reply = answer_of_handler();
     out.status = reply.status;
-    for (auto& [name, value] : wire_fields(reply)) {
-        out.headers.emplace(name, value);
+    append_fields(fields, reply, date);
+    if (const std::string_view value = connection_value(exchange->persistence()); !value.empty()) {
+        fields.append("Connection: ").append(value).append("\r\n");
+    }
+    if (const std::string_view type = type_of(reply); !type.empty()) {
+        out.headers.emplace("Content-Type", clean_value(type));
     }
     if (!is_bodiless(reply.status)) {
         out.body = std::move(reply.body);
@@ -139,13 +149,11 @@ void Bridge::State::fill(httplib::Response& out) {
 // Runs after httplib added its own fields: what it says of the connection is not ours.
 void Bridge::State::finish_fields(httplib::Response& out) const {
     out.headers.erase("Connection");
-    out.headers.erase("Keep-Alive");
-    out.headers.erase("Accept-Ranges");
+    if (exchange->request().method == "HEAD") {
+        out.headers.erase("Accept-Ranges");
+    }
     if (is_bodiless(out.status)) {
         out.headers.erase("Content-Length");
-    }
-    if (const std::string_view value = connection_value(exchange->persistence()); !value.empty()) {
-        out.headers.emplace("Connection", value);
     }
 }
 
@@ -159,7 +167,6 @@ Bridge::Bridge(const Handler& handler, const FaultEncoder& encode, Log& log)
     state.engine.set_post_routing_handler([&state](const httplib::Request&, httplib::Response& out) {
         if (state.filled) {
             state.finish_fields(out);
-            out.headers.emplace("Date", state.date.now());
         }
     });
 }
@@ -174,18 +181,18 @@ Ending Bridge::answer(const Exchange::Parts& parts) {
     Exchange exchange(parts);
     m_state->exchange = &exchange;
     m_state->filled = false;
-    const std::string head = canonical_head(parts.message.request);
-    MemoryStream stream(head, parts.message.request.body);
+    m_state->fields.clear();
+    const bool like_head = parts.message.request.method == "HEAD";
+    MemoryStream stream(like_head ? k_head_like_head : k_head_like_get, {}, m_state->fields);
     m_state->engine.run(stream);
     m_state->exchange = nullptr;
     if (exchange.streamed()) {
         return exchange.stream_ending();
     }
-    if (!parts.wire.send_all(stream.written())) {
+    if (!m_state->filled || !stream.spliced() || !parts.wire.send_reply(stream.take_written())) {
         return Ending::cut;
     }
-    const bool keep = m_state->filled && exchange.persistence() != Persistence::close;
-    return keep ? Ending::keep : Ending::close;
+    return exchange.persistence() == Persistence::close ? Ending::close : Ending::keep;
 }
 
 }  // namespace mt::http

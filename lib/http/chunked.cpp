@@ -13,6 +13,11 @@ namespace {
 constexpr std::size_t k_longest_size = 16;             // hexadecimal digits of a 64-bit size
 constexpr std::size_t k_most_extensions = 8UL * 1024;  // bytes over the whole message
 
+bool is_ordinary(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte >= 0x20 && byte != 0x7F) || c == '\t';
+}
+
 Error bad(std::string message) {
     return Error{Code::invalid, std::move(message)};
 }
@@ -20,7 +25,6 @@ Error bad(std::string message) {
 }  // namespace
 
 LineScanner::State LineScanner::next(char c) {
-    const auto byte = static_cast<unsigned char>(c);
     if (m_after_cr) {
         m_after_cr = false;
         return c == '\n' ? State::ended : State::refused;
@@ -29,7 +33,15 @@ LineScanner::State LineScanner::next(char c) {
         m_after_cr = true;
         return State::inside;
     }
-    return (byte >= 0x20 && byte != 0x7F) || c == '\t' ? State::inside : State::refused;
+    return is_ordinary(c) ? State::inside : State::refused;
+}
+
+std::size_t LineScanner::skip_ordinary(std::string_view bytes) const {
+    std::size_t count = 0;
+    while (!m_after_cr && count < bytes.size() && is_ordinary(bytes[count])) {
+        ++count;
+    }
+    return count;
 }
 
 Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {

@@ -17,6 +17,9 @@ class LineScanner {
 
     State next(char c);
 
+    /// How many bytes at the front of `bytes` are ordinary ones: next() would say `inside` to each and stay as it is.
+    [[nodiscard]] std::size_t skip_ordinary(std::string_view bytes) const;
+
   private:
     bool m_after_cr = false;
 };

@@ -9,7 +9,7 @@ namespace mt::http {
 
 void BodyStream::open(std::string_view head, Coding coding) {
     m_coding = coding;
-    m_broken = !m_wire->send_all(head);
+    m_broken = !m_wire->begin_stream(head);
 }
 
 bool BodyStream::write(std::string_view piece) {

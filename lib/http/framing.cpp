@@ -26,45 +26,73 @@ Result<bool> Framer::feed(std::string_view& bytes) {
 }
 
 Result<bool> Framer::feed_head(std::string_view& bytes) {
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-        ++m_size;
-        ++m_line_size;
+    for (std::size_t i = 0; i < bytes.size();) {
         m_progress = Progress::head;
-        const LineScanner::State state = m_scanner.next(bytes[i]);
-        if (state == LineScanner::State::refused) {
-            return Error{Code::invalid, "the head holds a control byte, or a line of it does not end in CR LF"};
+        // Most bytes neither end a line nor pass a bound: they are looked at in one go.
+        const std::size_t run = m_scanner.skip_ordinary(bytes.substr(i, room()));
+        m_size += run;
+        m_line_size += run;
+        i += run;
+        if (i == bytes.size()) {
+            break;
         }
-        if (Result<void> size = check_size(); !size) {
-            return std::move(size.error());
+        const Result<bool> ended = feed_byte(bytes[i++]);
+        if (!ended) {
+            return std::move(ended.error());
         }
-        if (state == LineScanner::State::inside) {
-            continue;
+        if (*ended) {
+            const std::string_view piece = bytes.substr(0, i);
+            bytes.remove_prefix(i);
+            return end_head(piece, bytes);
         }
-        const bool empty = std::exchange(m_line_size, 0) == k_line_end;
-        const bool leading = empty && m_in_first_line;
-        if (!empty) {
-            m_in_first_line = false;
-            continue;
-        }
-        if (leading && m_size > k_line_end) {
-            return Error{Code::invalid, "a request line was expected, not empty lines"};
-        }
-        const std::string_view piece = bytes.substr(0, i + 1);
-        bytes.remove_prefix(piece.size());
-        if (leading) {
-            // One empty line before a request is what old clients send after a body (RFC 9112 section 2.2).
-            m_text.clear();
-            return feed_head(bytes);
-        }
-        if (m_text.empty()) {
-            return begin_body(piece);
-        }
-        m_text += piece;
-        return begin_body(m_text);
     }
     m_text += bytes;
     bytes = {};
     return false;
+}
+
+// Bytes that may still come before one of the bounds is passed.
+std::size_t Framer::room() const {
+    const std::size_t in_head = m_limits->max_head - std::min(m_limits->max_head, m_size);
+    const std::size_t in_line = m_limits->max_uri + k_around_target;
+    return m_in_first_line ? std::min(in_head, in_line - std::min(in_line, m_line_size)) : in_head;
+}
+
+// True when this byte ends the head, or the empty line before one.
+Result<bool> Framer::feed_byte(char c) {
+    ++m_size;
+    ++m_line_size;
+    const LineScanner::State state = m_scanner.next(c);
+    if (state == LineScanner::State::refused) {
+        return Error{Code::invalid, "the head holds a control byte, or a line of it does not end in CR LF"};
+    }
+    if (Result<void> size = check_size(); !size) {
+        return std::move(size.error());
+    }
+    if (state == LineScanner::State::inside) {
+        return false;
+    }
+    const bool empty = std::exchange(m_line_size, 0) == k_line_end;
+    if (!empty) {
+        m_in_first_line = false;
+    } else if (m_in_first_line && m_size > k_line_end) {
+        return Error{Code::invalid, "a request line was expected, not empty lines"};
+    }
+    return empty;
+}
+
+// `piece` is the last part of the head, `rest` what follows.
+Result<bool> Framer::end_head(std::string_view piece, std::string_view& rest) {
+    if (m_in_first_line) {
+        // One empty line before a request is what old clients send after a body (RFC 9112 section 2.2).
+        m_text.clear();
+        return feed_head(rest);
+    }
+    if (m_text.empty()) {
+        return begin_body(piece);
+    }
+    m_text += piece;
+    return begin_body(m_text);
 }
 
 // Both bounds speak of the bytes from the start, so that the answer is the same however they arrive.

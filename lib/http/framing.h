@@ -40,13 +40,19 @@ class Framer {
 
     [[nodiscard]] Progress progress() const { return m_progress; }
 
+    /// Bytes that it keeps of the message so far.
+    [[nodiscard]] std::size_t held() const { return m_text.size() + m_head.request.body.size(); }
+
     /// True once after a good head that expects 100 (Continue), unless bytes of the body have come by themselves
     /// (RFC 9110 section 10.1.1).
     bool wants_continue();
 
   private:
     Result<bool> feed_head(std::string_view& bytes);
-    Result<void> check_size() const;
+    [[nodiscard]] std::size_t room() const;
+    Result<bool> feed_byte(char c);
+    Result<bool> end_head(std::string_view piece, std::string_view& rest);
+    [[nodiscard]] Result<void> check_size() const;
     Result<bool> begin_body(std::string_view head);
     Result<bool> feed_body(std::string_view& bytes);
 

@@ -14,6 +14,7 @@ namespace mt::http {
 struct Peer {
     std::string name;       ///< numeric address, IPv4 also where it came mapped into IPv6; "unix"
     bool loopback = false;  ///< over loopback or a unix socket
+    bool trusted = false;   ///< one of ServerLimits::trusted_proxies
 };
 
 /// Names what accept4() or getpeername() filled in.

@@ -1,17 +1,20 @@
 #include <fmt/core.h>
-#include <sys/socket.h>
 
-#include <cerrno>
 #include <chrono>
 #include <utility>
 
+#include "http/forwarding.h"
 #include "http/reactor.h"
 
 namespace mt::http {
 namespace {
 
-constexpr int k_reads_per_turn = 16;  // a fair share: then others come first
+using State = IoResult::State;
+
+constexpr int k_moves_per_turn = 16;             // reads or writes: a fair share, then others come first
+constexpr std::size_t k_progress = 16UL * 1024;  // bytes that a slow reader takes within the write timeout
 constexpr std::chrono::seconds k_linger{2};
+constexpr std::chrono::seconds k_retry_after_full{1};
 
 Phase phase_of(Framer::Progress progress) {
     switch (progress) {
@@ -23,6 +26,10 @@ Phase phase_of(Framer::Progress progress) {
             break;
     }
     return Phase::body;
+}
+
+Error full(std::string_view why) {
+    return Error{Code::busy, std::string(why), "overload", k_retry_after_full};
 }
 
 }  // namespace
@@ -39,7 +46,10 @@ void Reactor::on_activity(Connection& connection, std::uint32_t events) {
     }
     connection.flags.store(0);
     connection.half_closed = connection.half_closed || gone;
-    advance(connection);
+    const bool waits_to_write = connection.phase == Phase::writing || connection.phase == Phase::handshake;
+    if (gone || readable || waits_to_write) {
+        advance(connection);
+    }
 }
 
 // Reads and frames until the socket is empty, a request is complete, or the connection has had its share.
@@ -47,40 +57,69 @@ void Reactor::advance(Connection& connection) {
     if (connection.phase == Phase::lingering) {
         return discard(connection);
     }
+    if (connection.phase == Phase::writing) {
+        return flush(connection);
+    }
+    if (!connection.channel.ready() && !shake_hands(connection)) {
+        return;
+    }
     if (const std::string early = std::exchange(connection.pending, {}); !early.empty()) {
         if (!consume(connection, early, false)) {
             return;
         }
     }
-    for (int i = 0; i < k_reads_per_turn; ++i) {
-        const ssize_t got = recv(connection.fd.get(), m_scratch.data(), m_scratch.size(), 0);
-        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-            return close(connection);
-        }
-        if (got < 0 && errno == EAGAIN) {
+    for (int i = 0; i < k_moves_per_turn; ++i) {
+        const IoResult got = connection.channel.read(m_scratch);
+        if (got.state == State::again) {
             return await_more(connection);
         }
-        if (got < 0) {
-            continue;
+        if (got.state != State::moved) {
+            return close(connection);
         }
-        // A short read has emptied the socket (epoll(7)); only the end of the stream can follow unannounced.
-        const bool drained = static_cast<std::size_t>(got) < m_scratch.size() && !connection.half_closed;
-        if (!consume(connection, {m_scratch.data(), static_cast<std::size_t>(got)}, drained)) {
+        // A short read has emptied the socket (epoll(7)); only the end of the stream can follow unannounced. Under TLS
+        // it ends with a record.
+        const bool drained = got.bytes < m_scratch.size() && !connection.half_closed && !connection.channel.is_tls();
+        if (!consume(connection, {m_scratch.data(), got.bytes}, drained)) {
             return;
         }
         if (drained) {
             return await_more(connection);
         }
     }
-    m_unfinished.push_back(connection.fd.get());
+    m_unfinished.push_back(connection.channel.fd());
     await_more(connection);
 }
 
-// False: a worker gets the connection, or it was refused. `drained`: the socket has nothing more for now.
+// False: the handshake goes on, or the connection is closed.
+bool Reactor::shake_hands(Connection& connection) {
+    const IoResult step = connection.channel.handshake();
+    if (step.state == State::moved) {
+        set_phase(connection, Phase::idle);
+        return true;
+    }
+    if (step.state == State::again) {
+        return false;
+    }
+    if (connection.channel.spoke_plain_http()) {
+        const Error error{Code::invalid, "this port speaks HTTPS: use https://"};
+        connection.channel.write_raw(fault_reply(connection, error, Persistence::close));
+        linger(connection);
+    } else {
+        close(connection);
+    }
+    return false;
+}
+
+// False: a handler gets the connection, or it was refused. `drained`: the socket has nothing more for now.
 bool Reactor::consume(Connection& connection, std::string_view bytes, bool drained) {
     const Result<bool> complete = connection.framer.feed(bytes);
     if (!complete) {
         refuse(connection, complete.error());
+        return false;
+    }
+    connection.held.set(connection.framer.held());
+    if (m_around.load.buffered.load(std::memory_order_relaxed) > m_limits.max_buffered) {
+        refuse(connection, full("the server holds too much of unanswered requests"));
         return false;
     }
     if (*complete) {
@@ -89,22 +128,32 @@ bool Reactor::consume(Connection& connection, std::string_view bytes, bool drain
         return false;
     }
     if (connection.framer.wants_continue()) {
-        send_now(connection, "HTTP/1.1 100 Continue\r\n\r\n");
+        connection.channel.write("HTTP/1.1 100 Continue\r\n\r\n");
     }
     return true;
 }
 
 void Reactor::dispatch(Connection& connection, bool drained) {
     connection.message = connection.framer.take();
-    connection.message.request.peer = connection.peer;
-    connection.message.request.loopback = connection.loopback;
+    Request& request = connection.message.request;
+    request.peer = connection.peer.trusted ? forwarded_client(request.fields, connection.peer.name, m_around.trusted)
+                                           : connection.peer.name;
+    request.loopback = connection.peer.loopback;
     connection.stop = std::stop_source{};
-    connection.phase = Phase::idle;  // as it will be when the worker gives it back
+    connection.phase = Phase::idle;
     if (connection.half_closed) {
         connection.stop.request_stop();
     }
     connection.flags.store(k_busy | (drained ? 0U : k_readable) | (connection.half_closed ? k_gone : 0U));
-    m_ready.push_back(&connection);
+    connection.ready_ns = m_now_ns;
+    connection.in_flight.set(1);
+    if (m_around.hooks.is_urgent && m_around.hooks.is_urgent(request)) {
+        m_ready.push_front(&connection);
+    } else if (m_around.load.in_flight.load(std::memory_order_relaxed) > m_limits.max_in_flight) {
+        overloaded(connection, "the server has too many requests in flight");
+    } else {
+        m_ready.push_back(&connection);
+    }
 }
 
 void Reactor::await_more(Connection& connection) {
@@ -120,9 +169,44 @@ void Reactor::await_more(Connection& connection) {
 void Reactor::returned(Connection& connection) {
     const unsigned marks = connection.flags.exchange(0);
     connection.half_closed = connection.half_closed || (marks & k_gone) != 0;
+    connection.held.set(0);
     if (connection.ending == Ending::cut) {
         return cut(connection);
     }
+    if (connection.outgoing.empty()) {
+        return go_on(connection);
+    }
+    connection.progress_at = connection.sent + k_progress;
+    set_phase(connection, Phase::writing);
+    flush(connection);
+}
+
+// Writes what a slow reader has not taken yet.
+void Reactor::flush(Connection& connection) {
+    for (int i = 0; i < k_moves_per_turn; ++i) {
+        const IoResult moved = connection.channel.write(std::string_view(connection.outgoing).substr(connection.sent));
+        if (moved.state == State::again) {
+            return;
+        }
+        if (moved.state != State::moved) {
+            return close(connection);
+        }
+        connection.sent += moved.bytes;
+        if (connection.sent == connection.outgoing.size()) {
+            connection.outgoing = {};
+            return go_on(connection);
+        }
+        if (connection.sent >= connection.progress_at) {
+            connection.progress_at = connection.sent + k_progress;
+            set_phase(connection, Phase::writing);
+        }
+    }
+    m_unfinished.push_back(connection.channel.fd());
+}
+
+// The reply is out.
+void Reactor::go_on(Connection& connection) {
+    connection.in_flight.set(0);
     if (connection.ending == Ending::close || m_abandon.load(std::memory_order_relaxed)) {
         return linger(connection);
     }
@@ -130,26 +214,35 @@ void Reactor::returned(Connection& connection) {
     advance(connection);
 }
 
-// The queue before the workers is full. The message was read whole, so the connection may live on.
-void Reactor::overloaded(Connection& connection) {
+// The message was read whole, so the connection may live on.
+void Reactor::overloaded(Connection& connection, std::string_view why) {
     connection.flags.store(0);
-    const Error error{Code::busy, "the server has too many requests waiting", "queue", std::chrono::seconds{1}};
+    connection.in_flight.set(0);
+    connection.held.set(0);
     const bool keep = connection.message.keep_alive && connection.message.http11 && m_drain_end_ns == 0;
-    const Response fault = encode_fault(m_encode, error);
-    const Persistence persistence = keep ? Persistence::keep : Persistence::close;
-    const std::string reply = connection.message.request.method == "HEAD" ? format_head_only(fault, persistence, m_date)
-                                                                          : format_reply(fault, persistence, m_date);
+    const Error error = full(why);
+    const std::string reply = fault_reply(connection, error, keep ? Persistence::keep : Persistence::close);
     connection.message = {};
-    if (!send_now(connection, reply) || !keep) {
+    if (connection.channel.write(reply).bytes < reply.size() || !keep) {
         return linger(connection);
     }
     set_phase(connection, Phase::idle);
-    m_unfinished.push_back(connection.fd.get());
+    m_unfinished.push_back(connection.channel.fd());
 }
 
+// What does not fit into the socket's buffer is lost: replies of the reactor are short and wait for nobody.
 void Reactor::refuse(Connection& connection, const Error& error) {
-    send_now(connection, format_reply(encode_fault(m_encode, error), Persistence::close, m_date));
+    connection.channel.write(fault_reply(connection, error, Persistence::close));
     linger(connection);
+}
+
+std::string Reactor::fault_reply(const Connection& connection, const Error& error, Persistence persistence) {
+    if (m_around.hooks.on_refusal) {
+        m_around.hooks.on_refusal(error);
+    }
+    const Response fault = encode_fault(m_around.hooks.encode_fault, error);
+    return connection.message.request.method == "HEAD" ? format_head_only(fault, persistence, m_date)
+                                                       : format_reply(fault, persistence, m_date);
 }
 
 void Reactor::expire(Connection& connection) {
@@ -167,36 +260,36 @@ void Reactor::linger(Connection& connection) {
     if (m_abandon.load(std::memory_order_relaxed)) {
         return close(connection);
     }
-    shutdown(connection.fd.get(), SHUT_WR);
+    connection.channel.end_writing();
     connection.pending = {};
+    connection.held.set(0);
     set_phase(connection, Phase::lingering);
     discard(connection);
 }
 
 void Reactor::discard(Connection& connection) {
-    for (int i = 0; i < k_reads_per_turn; ++i) {
-        const ssize_t got = recv(connection.fd.get(), m_scratch.data(), m_scratch.size(), 0);
-        if (got < 0 && errno == EAGAIN) {
+    for (int i = 0; i < k_moves_per_turn; ++i) {
+        const IoResult got = connection.channel.read_raw(m_scratch);
+        if (got.state == State::again) {
             return;
         }
-        if (got == 0 || (got < 0 && errno != EINTR)) {
+        if (got.state != State::moved) {
             return close(connection);
         }
     }
-    m_unfinished.push_back(connection.fd.get());
+    m_unfinished.push_back(connection.channel.fd());
 }
 
 // HTTP/1.0 has no other way than a reset to tell that a body ended too early.
 void Reactor::cut(Connection& connection) {
     if (!connection.message.http11) {
-        const ::linger reset{1, 0};
-        setsockopt(connection.fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        connection.channel.reset_when_closed();
     }
     close(connection);
 }
 
 void Reactor::close(Connection& connection) {
-    m_connections[static_cast<std::size_t>(connection.fd.get())].reset();
+    m_connections[static_cast<std::size_t>(connection.channel.fd())].reset();
     m_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -207,22 +300,20 @@ void Reactor::set_phase(Connection& connection, Phase phase) const {
         case Phase::idle:
             patience = m_limits.idle_timeout;
             break;
+        case Phase::handshake:
         case Phase::head:
             patience = m_limits.head_timeout;
             break;
         case Phase::body:
             patience = m_limits.body_timeout;
             break;
+        case Phase::writing:
+            patience = m_limits.write_timeout;
+            break;
         case Phase::lingering:
             break;
     }
-    connection.deadline_ns.store(m_now_ns + patience.count(), std::memory_order_relaxed);
-}
-
-// What does not fit into the socket's buffer is lost: replies of the reactor are short and wait for nobody.
-bool Reactor::send_now(const Connection& connection, std::string_view bytes) const {
-    const ssize_t sent = send(connection.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    return sent >= 0 && static_cast<std::size_t>(sent) == bytes.size();
+    connection.deadline_ns = m_now_ns + patience.count();
 }
 
 }  // namespace mt::http

@@ -39,6 +39,7 @@ constexpr std::array k_reasons{
     Reason{417, "Expectation Failed"},
     Reason{429, "Too Many Requests"},
     Reason{431, "Request Header Fields Too Large"},
+    Reason{499, "Client Closed Request"},  // nginx
     Reason{500, "Internal Server Error"},
     Reason{501, "Not Implemented"},
     Reason{502, "Bad Gateway"},
@@ -54,10 +55,33 @@ std::string_view reason_phrase(int status) {
 }
 
 bool belongs_to_transport(std::string_view name) {
-    constexpr std::array<std::string_view, 8> k_names{"connection", "keep-alive", "content-length", "transfer-encoding",
-                                                      "te",         "trailer",    "upgrade",        "date"};
-    return std::any_of(k_names.begin(), k_names.end(),
-                       [name](std::string_view mine) { return equal_ignoring_case(name, mine); });
+    constexpr std::array<std::string_view, 9> k_names{"connection",   "keep-alive", "content-length",
+                                                      "content-type", "te",         "transfer-encoding",
+                                                      "trailer",      "upgrade",    "date"};
+    return std::any_of(k_names.begin(), k_names.end(), [name](std::string_view mine) {
+        return name.size() == mine.size() && equal_ignoring_case(name, mine);
+    });
+}
+
+void append_field(std::string& head, std::string_view name, std::string_view value) {
+    head.append(name).append(": ");
+    if (is_field_value(value) && trim_blanks(value).size() == value.size()) {
+        head.append(value);
+    } else {
+        head.append(clean_value(value));
+    }
+    head.append("\r\n");
+}
+
+}  // namespace
+
+std::string_view type_of(const Response& response) {
+    if (!response.content_type.empty()) {
+        return response.content_type;
+    }
+    const auto found = std::find_if(response.fields.begin(), response.fields.end(),
+                                    [](const auto& field) { return equal_ignoring_case(field.first, "content-type"); });
+    return found == response.fields.end() ? std::string_view{} : std::string_view(found->second);
 }
 
 std::string clean_value(std::string_view value) {
@@ -70,8 +94,6 @@ std::string clean_value(std::string_view value) {
         ' ');
     return std::string(trim_blanks(clean));
 }
-
-}  // namespace
 
 const std::string& DateField::now() {
     const auto second = std::chrono::duration_cast<std::chrono::seconds>(m_clock.wall().time_since_epoch()).count();
@@ -94,19 +116,13 @@ std::string_view connection_value(Persistence persistence) {
     return "close";
 }
 
-Fields wire_fields(const Response& response) {
-    Fields fields;
-    fields.reserve(response.fields.size() + 1);
-    if (!response.content_type.empty()) {
-        fields.emplace_back("Content-Type", clean_value(response.content_type));
-    }
+void append_fields(std::string& head, const Response& response, DateField& date) {
+    append_field(head, "Date", date.now());
     for (const auto& [name, value] : response.fields) {
-        const bool second_type = !response.content_type.empty() && equal_ignoring_case(name, "content-type");
-        if (is_token(name) && !second_type && !belongs_to_transport(name)) {
-            fields.emplace_back(name, clean_value(value));
+        if (is_token(name) && !belongs_to_transport(name)) {
+            append_field(head, name, value);
         }
     }
-    return fields;
 }
 
 bool is_bodiless(int status) {
@@ -114,10 +130,10 @@ bool is_bodiless(int status) {
 }
 
 std::string format_head(const Response& response, Persistence persistence, std::string_view framing, DateField& date) {
-    std::string head =
-        fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response.status, reason_phrase(response.status), date.now());
-    for (const auto& [name, value] : wire_fields(response)) {
-        head.append(name).append(": ").append(value).append("\r\n");
+    std::string head = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
+    append_fields(head, response, date);
+    if (const std::string_view type = type_of(response); !type.empty()) {
+        append_field(head, "Content-Type", type);
     }
     head += framing;
     if (const std::string_view value = connection_value(persistence); !value.empty()) {

@@ -32,10 +32,17 @@ enum class Persistence {
 /// The value of Connection; empty: no such field.
 std::string_view connection_value(Persistence persistence);
 
-/// The fields of a reply that may go onto the wire, Content-Type first. Fields that belong to the transport
-/// (Connection, Content-Length, Date, ...) and those whose name is no token are left out; bytes that may not stand in a
-/// value, CR and LF above all, become blanks (RFC 9110 section 5.5).
-Fields wire_fields(const Response& response);
+/// Appends the fields of a reply that may go onto the wire, each with its line end: Date, then those of the response.
+/// Those that belong to the transport (Connection, Content-Length, Content-Type, Date, ...) and those whose name is no
+/// token are left out.
+void append_fields(std::string& head, const Response& response, DateField& date);
+
+/// Its Content-Type, also when that stands among its fields; empty: none.
+std::string_view type_of(const Response& response);
+
+/// A field value fit for the wire: bytes that may not stand there, CR and LF above all, become blanks (RFC 9110
+/// section 5.5).
+std::string clean_value(std::string_view value);
 
 /// True for statuses whose reply never has a body (RFC 9110 section 6.4.1).
 bool is_bodiless(int status);

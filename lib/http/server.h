@@ -46,6 +46,7 @@ struct ServerLimits {
     int workers = 0;                                  ///< threads that run handlers; 0: as many as usable CPUs
     std::size_t max_blocking = 2048;                  ///< handlers that wait for something at the same time
     std::size_t max_in_flight = 4096;                 ///< complete requests without a reply; past it 503
+    std::chrono::milliseconds queue_timeout{10'000};  ///< a complete request that waits longer gets 503
     std::size_t max_connections = 1'000'000;          ///< open at the same time; further ones wait in the backlog
     std::size_t max_connections_per_peer = 1024;      ///< of one address; not for loopback and trusted proxies
     std::vector<std::string> trusted_proxies{};       ///< networks ("10.0.0.0/8") whose forwarding fields are believed

@@ -1,38 +1,43 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
+
+#include "http/connection.h"
+#include "http/server.h"
 
 namespace mt::http {
 
-/// The writing side of one connection while a worker answers a request on it. Refers to what it is given, owns nothing.
-/// Used by one thread.
+/// The writing side of one connection while a handler answers a request on it. Used by the handler's thread.
 class Wire {
   public:
-    /// What others may tell the writer.
-    struct Signals {
-        const std::atomic<unsigned>& flags;  ///< Connection::flags
-        const std::atomic<bool>& abandon;    ///< the server's drain has run out of time: wait for nobody
-    };
+    /// `abandon`: the server's drain has run out of time, wait for nobody. All outlive the wire.
+    Wire(Connection& connection, const ServerLimits& limits, const std::atomic<bool>& abandon)
+        : m_connection(connection), m_limits(limits), m_abandon(abandon) {}
 
-    /// `timeout` bounds one send_all() to a client that does not read.
-    Wire(int fd, std::chrono::milliseconds timeout, const Signals& signals)
-        : m_fd(fd), m_timeout(timeout), m_signals(signals) {}
+    /// Sends a complete reply. What the client's window does not take stays in Connection::outgoing for the reactor, so
+    /// that a slow reader holds no thread. False: the client is gone.
+    bool send_reply(std::string bytes);
 
-    /// Sends everything, waiting where the client's window is full. False: the client is gone, or too slow.
+    /// The first bytes of a stream: from here on the kernel keeps only max_stream_buffer bytes for a slow reader.
+    bool begin_stream(std::string_view head);
+
+    /// Sends everything, waiting (in a blocking region) where the client's window is full, write_timeout at most.
+    /// False: the client is gone, or too slow, or too many others wait.
     bool send_all(std::string_view bytes);
 
     /// The client closed its side of the connection.
     [[nodiscard]] bool client_gone() const;
 
   private:
+    std::size_t write_some(std::string_view bytes, IoResult::State& state);
     bool wait_writable(std::int64_t deadline_ns) const;
 
-    int m_fd;
-    std::chrono::milliseconds m_timeout;
-    Signals m_signals;
+    Connection& m_connection;
+    const ServerLimits& m_limits;
+    const std::atomic<bool>& m_abandon;
 };
 
 }  // namespace mt::http

@@ -148,10 +148,10 @@ TEST_CASE("a kept connection is idle anew after each reply") {
     CHECK(client.closed_by_server());
 }
 
-TEST_CASE("requests past the queue get 503 and keep their connection") {
+TEST_CASE("requests past the cap in flight get 503 and keep their connection") {
     ServerLimits limits;
     limits.workers = 1;
-    limits.max_in_flight = 1;
+    limits.max_in_flight = 2;  // one in work, one that waits
     Event entered;
     Event go_on;
     TestServer server(
