@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mutex>
 #include <utility>
 
 #include "base/result.h"
@@ -51,5 +52,20 @@ class BlockingRegion {
 
     Blocker* m_blocker;  ///< null: nobody needs to know
 };
+
+/// Locks `mutex`, waiting in a blocking region when another thread holds it: for locks under which somebody may wait
+/// for a disk or a server. Errors: busy, see BlockingRegion::enter.
+template <class Mutex>
+Result<std::unique_lock<Mutex>> lock_patiently(Mutex& mutex) {
+    std::unique_lock<Mutex> lock(mutex, std::try_to_lock);
+    if (!lock.owns_lock()) {
+        const Result<BlockingRegion> region = BlockingRegion::enter();
+        if (!region) {
+            return region.error();
+        }
+        lock.lock();
+    }
+    return lock;
+}
 
 }  // namespace mt

@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/blocking.h"
+
 namespace mt {
 namespace {
 
@@ -81,11 +83,25 @@ struct SingleFlight::State {
         return {std::move(value), false};
     }
 
+    // Outside of the lock: it may start a thread.
+    static Result<BlockingRegion> enter_region(std::unique_lock<std::mutex>& lock) {
+        lock.unlock();
+        Result<BlockingRegion> region = BlockingRegion::enter();
+        lock.lock();
+        return region;
+    }
+
     // The shared value, or nothing when the computation failed and the caller should try again.
     std::optional<Outcome> follow(std::unique_lock<std::mutex> lock, const std::string& key, const FlightPtr& flight,
                                   const std::stop_token& stop) {
         ++flight->interested;
         ++flight->waiting;
+        const Result<BlockingRegion> region = enter_region(lock);
+        if (!region) {
+            --flight->waiting;
+            leave(std::move(lock), key, flight);
+            return Outcome{region.error(), false};
+        }
         const bool done = flight->ended.wait(lock, stop, [&] { return flight->done; });
         --flight->waiting;
         if (!done) {

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/blocking.h"
 #include "base/text.h"
 #include "catalog/catalog.h"
 #include "catalog/registry.h"
@@ -77,7 +78,10 @@ class SqliteCatalog final : public Catalog {
     }
 
     Result<TenantRecord> tenant(std::string_view id) override {
-        const std::lock_guard lock(m_mutex);
+        Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
+        if (!lock) {
+            return std::move(lock).error();
+        }
         Result<TenantRecord> record = read_row(id);
         if (!record || record->status == TenantStatus::removed) {
             return record ? Result<TenantRecord>(no_tenant(id)) : record;
@@ -103,7 +107,10 @@ class SqliteCatalog final : public Catalog {
     }
 
     Result<TenantRecord> row(std::string_view id) override {
-        const std::lock_guard lock(m_mutex);
+        Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
+        if (!lock) {
+            return std::move(lock).error();
+        }
         return read_row(id);
     }
 
@@ -295,7 +302,10 @@ class SqliteCatalog final : public Catalog {
     }
 
     Result<std::string> integrity() override {
-        const std::lock_guard lock(m_mutex);
+        Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
+        if (!lock) {
+            return std::move(lock).error();
+        }
         return m_database->integrity();
     }
 
@@ -304,7 +314,10 @@ class SqliteCatalog final : public Catalog {
     template <class Work>
     auto change(const Work& work) -> std::invoke_result_t<Work, Registry&> {
         using R = std::invoke_result_t<Work, Registry&>;
-        const std::lock_guard lock(m_mutex);
+        Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
+        if (!lock) {
+            return std::move(lock).error();
+        }
         std::optional<R> outcome;
         Result<void> done = m_database->transaction([&]() -> Result<void> {
             Registry registry(*m_database);
@@ -317,7 +330,10 @@ class SqliteCatalog final : public Catalog {
     // Reads into `value`.
     template <class T, class Work>
     Result<T> view(T value, const Work& work) {
-        const std::lock_guard lock(m_mutex);
+        Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
+        if (!lock) {
+            return std::move(lock).error();
+        }
         Result<void> done = m_database->run([&]() -> Result<void> {
             Registry registry(*m_database);
             work(registry, value);

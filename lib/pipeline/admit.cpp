@@ -16,7 +16,8 @@ Result<void> admit(Call& call, PipelineServices& /*services*/, const Next& next)
     call.permit = *std::move(permit);
     call.tenant->counters->slot().in_flight.fetch_add(1, std::memory_order_relaxed);  // observe takes it back
     Result<void> outcome = next(call);
-    const bool refused = !outcome && outcome.error().code == Code::feature_required;
+    const bool refused =
+        !outcome && (outcome.error().code == Code::feature_required || outcome.error().code == Code::busy);
     if (refused) {
         call.permit->settle({0, 0});  // a refusal is never charged, however late it comes
         call.limit = limits.status();

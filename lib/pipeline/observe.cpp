@@ -22,8 +22,9 @@ std::optional<Counter> counter_of(const Error& error, bool admitted) {
         case Code::forbidden:
         case Code::feature_required:
             return Counter::denied_feature;
-        case Code::unavailable:
         case Code::busy:
+            return Counter::denied_overload;
+        case Code::unavailable:
             return admitted ? Counter::failed : Counter::denied_overload;
         case Code::invalid:
         case Code::not_found:

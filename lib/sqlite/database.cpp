@@ -12,6 +12,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/blocking.h"
+
 namespace mt {
 namespace {
 
@@ -47,6 +49,18 @@ Result<void> create_file(const std::filesystem::path& path) {
     return {};
 }
 
+// Called by SQLite when somebody else holds a lock that it needs, for the `tries`th time: 1 to try again. This is where
+// a thread begins to wait, so this is where another one takes its place.
+int wait_for_lock(void* /*unused*/, int tries) {
+    constexpr int k_pause_ms = 5;
+    const Result<BlockingRegion> region = BlockingRegion::enter();
+    if (!region || tries * k_pause_ms >= k_busy_timeout_ms) {
+        return 0;
+    }
+    sqlite3_sleep(k_pause_ms);
+    return 1;
+}
+
 // Changing the mode of a file that somebody else is just making fails at once instead of waiting for the busy timeout.
 void switch_to_wal(SQLite::Database& database) {
     constexpr int k_pause_ms = 10;
@@ -56,6 +70,10 @@ void switch_to_wal(SQLite::Database& database) {
             return;
         } catch (const SQLite::Exception& exception) {
             if ((exception.getErrorCode() & 0xFF) != SQLITE_BUSY || waited_ms >= k_busy_timeout_ms) {
+                throw;
+            }
+            const Result<BlockingRegion> region = BlockingRegion::enter();
+            if (!region) {
                 throw;
             }
             sqlite3_sleep(k_pause_ms);
@@ -116,7 +134,9 @@ bool Query::is_null(int column) const {
 
 struct Database::Handle {
     explicit Handle(const std::filesystem::path& path)
-        : database(path.string(), SQLite::OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, k_busy_timeout_ms) {}
+        : database(path.string(), SQLite::OPEN_READWRITE | SQLITE_OPEN_NOMUTEX) {
+        sqlite3_busy_handler(database.getHandle(), wait_for_lock, nullptr);
+    }
 
     SQLite::Database database;
     std::unordered_map<std::string, std::unique_ptr<SQLite::Statement>> statements;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/blocking.h"
+
 namespace mt {
 namespace {
 
@@ -103,7 +105,10 @@ struct TenantFiles::State {
     Result<void> use(std::string_view tenant, const SchemaPart& part, bool writing, const Work& work) {
         const std::string id(tenant);
         const std::shared_ptr<OpenFile> file = lease(id);
-        const std::lock_guard lock(file->mutex);
+        Result<std::unique_lock<std::mutex>> lock = lock_patiently(file->mutex);
+        if (!lock) {
+            return std::move(lock).error();
+        }
         if (Result<void> ready = ensure_open(*file, id, part); !ready) {
             return ready;
         }

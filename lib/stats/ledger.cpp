@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/blocking.h"
+
 namespace mt {
 namespace {
 
@@ -169,7 +171,8 @@ struct Ledger::State {
         Totals flushed;
         bool failing = false;
     };
-    mutable std::mutex mutex;  // guards accounts and fault; held while writing, so that erase() waits for a flush
+    mutable std::mutex mutex;                 // guards accounts; held while writing, so that erase() waits for a flush
+    mutable std::mutex fault_mutex;           // guards fault, so that asking for it waits for nothing
     std::map<std::string, Account> accounts;  // by uid
     std::optional<Error> fault;
 
@@ -207,7 +210,10 @@ Ledger::~Ledger() {
 }
 
 Result<std::shared_ptr<TenantCounters>> Ledger::open(const std::string& tenant, const std::string& uid) {
-    const std::lock_guard lock(m_state->mutex);
+    Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_state->mutex);
+    if (!lock) {
+        return std::move(lock).error();
+    }
     const auto found = m_state->accounts.find(uid);
     if (found != m_state->accounts.end()) {
         return found->second.counters;
@@ -242,6 +248,7 @@ Result<void> Ledger::flush() {
     const bool all = failed > 0 && failed + unchanged == m_state->accounts.size();
     const bool shared =
         !outcome && (outcome.error().code == Code::storage_full || outcome.error().code == Code::unavailable);
+    const std::lock_guard fault_lock(m_state->fault_mutex);
     m_state->fault = all && shared ? std::optional(outcome.error()) : std::nullopt;
     return outcome;
 }
@@ -280,7 +287,7 @@ Result<void> Ledger::stop() {
 }
 
 std::optional<Error> Ledger::fault() const {
-    const std::lock_guard lock(m_state->mutex);
+    const std::lock_guard lock(m_state->fault_mutex);
     return m_state->fault;
 }
 

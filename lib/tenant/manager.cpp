@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/blocking.h"
 #include "base/text.h"
 
 namespace mt {
@@ -214,7 +215,10 @@ Result<std::shared_ptr<const Tenant>> TenantManager::find(std::string_view id) {
     if (!row || row->status == TenantStatus::removing || row->status == TenantStatus::removed) {
         return row ? no_tenant(id) : std::move(row).error();
     }
-    const std::lock_guard lock(m_state->loading);
+    Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_state->loading);
+    if (!lock) {
+        return std::move(lock).error();
+    }
     if (std::shared_ptr<const Tenant> tenant = m_state->peek(id)) {
         return tenant;
     }
