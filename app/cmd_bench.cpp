@@ -25,6 +25,7 @@ struct Flags {
     std::string timeout = "10s";
     std::string max_p99;
     std::string max_error_rate;
+    bool insecure = false;
 };
 
 struct Thresholds {
@@ -74,6 +75,7 @@ class DemoServer {
         }
         config->data = demo->m_folder / "data";
         config->server.access_log = false;
+        config->server.tls_cert.clear();  // the load generator speaks plain HTTP
         // Without a file there is one tenant to put under load; its limits shall not be what is measured.
         constexpr std::int64_t k_no_limit = 1'000'000'000;
         config->tenants.push_back({"bench", {{"name", "Bench"}, {"auth", "open"}, {"rate_limit", k_no_limit}}});
@@ -127,7 +129,7 @@ Result<LoadOptions> load_options(const Flags& flags, const std::string& url) {
     }
     options.url = *std::move(parsed);
     options.duration = *duration;
-    options.timeout = *timeout;
+    options.client = {*timeout, !flags.insecure};
     options.connections = flags.connections;
     if (const auto key = environment("MTAGENT_API_KEY")) {
         options.fields.emplace_back("Authorization", "Bearer " + *key);
@@ -270,6 +272,7 @@ Run declare_bench(CLI::App& app) {
     app.add_option("--max-p99", flags->max_p99, "end with 5 when p99 is above")->type_name("DURATION");
     app.add_option("--max-error-rate", flags->max_error_rate, "end with 5 when more requests fail, such as 0.1%")
         ->type_name("SHARE");
+    app.add_flag("--insecure", flags->insecure, "over https, speak to a server whose certificate is not trusted");
     return [flags](Console& console) { return bench(console, *flags); };
 }
 

@@ -18,6 +18,7 @@ namespace {
 struct Flags {
     std::string url;
     std::string wait = "0s";
+    bool insecure = false;
 };
 
 constexpr std::chrono::seconds k_timeout{5};
@@ -45,8 +46,8 @@ Result<std::string> default_url(const Console& console) {
     return config->server.listen;
 }
 
-Result<void> ping_once(const http::Url& url) {
-    Result<http::Response> reply = http::Client(url, k_timeout).send("GET", "/readyz");
+Result<void> ping_once(const http::Url& url, const http::ClientOptions& options) {
+    Result<http::Response> reply = http::Client(url, options).send("GET", "/readyz");
     if (!reply) {
         return Error{Code::unavailable, std::move(reply).error().message};
     }
@@ -62,13 +63,16 @@ Result<void> ping(const Console& console, const Flags& flags) {
     if (!wait) {
         return Error{Code::invalid, "--wait: " + wait.error().message};
     }
+    // Without a URL it is this machine's own server.
+    http::ClientOptions options{k_timeout, !flags.insecure && !flags.url.empty()};
     const SystemClock clock;
     const std::int64_t deadline = clock.boot_ns() + std::chrono::nanoseconds(*wait).count();
     for (;;) {
         Result<std::string> text = flags.url.empty() ? default_url(console) : Result<std::string>(flags.url);
         Result<http::Url> url = text ? http::parse_url(*text) : Result<http::Url>(text.error());
+        options = url ? http::with_trust(*url, options) : options;
         const std::int64_t started = clock.boot_ns();
-        Result<void> ready = url ? ping_once(*url) : Result<void>{url.error()};
+        Result<void> ready = url ? ping_once(*url, options) : Result<void>{url.error()};
         if (ready) {
             const double ms = static_cast<double>(clock.boot_ns() - started) / 1e6;
             console.json() ? console.print_json({{"url", *text}, {"ready", true}, {"latency_ms", ms}})
@@ -88,6 +92,7 @@ Run declare_ping(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     app.add_option("URL", flags->url, "server; default: the one on the data folder");
     app.add_option("--wait", flags->wait, "how long to try, such as 5s")->type_name("DURATION");
+    app.add_flag("--insecure", flags->insecure, "over https, speak to a server whose certificate is not trusted");
     return [flags](Console& console) { return ping(console, *flags); };
 }
 

@@ -25,7 +25,7 @@ struct Lane {
 
 void drive(const LoadOptions& options, const Clock& clock, Lane& lane, std::atomic<std::int64_t>& done,
            const std::stop_token& stop) {
-    http::Client client(options.url, options.timeout);
+    http::Client client(options.url, options.client);
     std::int64_t failures = 0;
     while (!stop.stop_requested() && failures < k_most_failures_in_a_row) {
         const std::int64_t started = clock.boot_ns();
@@ -60,9 +60,11 @@ double LoadReport::error_rate() const {
     return all == 0 ? 0 : static_cast<double>(errors()) / static_cast<double>(all);
 }
 
-Result<LoadReport> run_load(const LoadOptions& options, const Clock& clock, const LoadProgress& progress,
+Result<LoadReport> run_load(const LoadOptions& wanted, const Clock& clock, const LoadProgress& progress,
                             const std::stop_token& stop) {
-    Result<http::Response> first = http::Client(options.url, options.timeout).send("GET", "/livez", options.fields);
+    LoadOptions options = wanted;
+    options.client = http::with_trust(options.url, options.client);
+    Result<http::Response> first = http::Client(options.url, options.client).send("GET", "/livez", options.fields);
     if (!first && first.error().code == Code::unavailable) {
         return std::move(first).error();
     }

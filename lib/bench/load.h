@@ -18,8 +18,8 @@ struct LoadOptions {
     http::Url url;
     int connections = 10;
     std::chrono::milliseconds duration{10'000};
-    std::chrono::milliseconds timeout{10'000};  ///< of one request
-    http::Fields fields{};                      ///< sent with every request
+    http::ClientOptions client{};  ///< of every connection
+    http::Fields fields{};         ///< sent with every request
 };
 
 /// What a load has shown.
@@ -42,7 +42,7 @@ using LoadProgress = std::function<void(double, std::int64_t)>;
 /// Sends GETs to one address over `connections` keep-alive connections, each sending its next request when the last
 /// reply is complete (closed loop), for `duration` or until `stop`. Errors: unavailable when not even the first
 /// connection can be made.
-Result<LoadReport> run_load(const LoadOptions& options, const Clock& clock, const LoadProgress& progress,
+Result<LoadReport> run_load(const LoadOptions& wanted, const Clock& clock, const LoadProgress& progress,
                             const std::stop_token& stop);
 
 }  // namespace mt

@@ -1,36 +1,114 @@
 #pragma once
 
+#include <openssl/bio.h>
+#include <openssl/types.h>
+
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
-#include "http/server.h"
 
 namespace mt::http {
 
+struct TlsFiles;
+struct TlsSocket;
+
 /// What one attempt to move bytes did.
 struct IoResult {
+    /// again: wait for the socket (readable or writable, edge-triggered); ended: orderly end (close_notify or FIN);
+    /// broken: error or reset.
     enum class State { moved, again, ended, broken };
     State state = State::broken;
-    std::size_t bytes = 0;
+    std::size_t bytes = 0;  ///< moved
 };
 
+/// Gives back what OpenSSL has allocated.
+struct OpenSslFree {
+    void operator()(SSL* session) const;
+    void operator()(SSL_CTX* context) const;
+    void operator()(X509_STORE* store) const;
+};
+
+/// A server's certificate and key, and what it accepts: TLS 1.2 or newer, ALPN http/1.1 (a client that names protocols
+/// without it is refused, one that names none is served), no renegotiation, session tickets. Immutable; shared by
+/// sessions, which may outlive it. Thread-safe.
 class TlsContext {
   public:
+    /// Reads both PEM files. Errors: config, naming the file and what is wrong with it (not readable, no certificate in
+    /// it, key does not match, key is encrypted: nobody is asked for a passphrase).
     static Result<std::shared_ptr<const TlsContext>> load(const TlsFiles& files);
+
+    TlsContext(const TlsContext&) = delete;
+    TlsContext& operator=(const TlsContext&) = delete;
+    ~TlsContext() = default;
+
+  private:
+    friend class TlsSession;
+    TlsContext();
+
+    std::unique_ptr<SSL_CTX, OpenSslFree> m_context;
+    std::shared_ptr<BIO_METHOD> m_transport;  ///< how sessions reach their sockets
 };
 
+/// TLS on one connected non-blocking socket, server side. Does not own the socket, which must stay open for as long as
+/// this is used. Not thread-safe; never waits and raises no SIGPIPE. Once something was `broken`, everything is.
 class TlsSession {
   public:
+    /// Null when OpenSSL has no memory.
     static std::unique_ptr<TlsSession> create(const TlsContext& context, int fd);
+
+    TlsSession(const TlsSession&) = delete;
+    TlsSession& operator=(const TlsSession&) = delete;
+    ~TlsSession();
+
+    /// Goes on with the handshake. moved: it is done.
     IoResult handshake();
-    [[nodiscard]] bool ready() const;
+    /// The handshake is done.
+    [[nodiscard]] bool ready() const { return m_ready; }
+    /// The handshake failed because the client sent plain HTTP. Nothing was sent, so a plain reply can be.
     [[nodiscard]] bool spoke_plain_http() const;
+    /// Reads at most one record's worth. Call until `again`: the socket may be empty while bytes wait in here.
     IoResult read(std::span<char> out);
+    /// May move only a part, a record at most. After `again` the next call must begin with the same bytes and have no
+    /// fewer of them, but they may lie elsewhere.
     IoResult write(std::string_view bytes);
+    /// Says that nothing more will come; best effort, does not wait. Reading goes on.
     void close_notify();
+
+  private:
+    TlsSession(const TlsContext& context, int fd);
+    SSL* begin();
+    IoResult conclude(int returned, std::size_t bytes);
+
+    std::shared_ptr<BIO_METHOD> m_transport;  ///< outlives m_session, as does m_socket
+    std::unique_ptr<TlsSocket> m_socket;
+    std::unique_ptr<SSL, OpenSslFree> m_session;
+    bool m_ready = false;
+    bool m_broken = false;
 };
+
+/// The authorities whose certificates a client believes. Immutable, thread-safe, shared by clients.
+class Trust {
+  public:
+    /// What this machine trusts; the environment's SSL_CERT_FILE and SSL_CERT_DIR can name something else. May take a
+    /// tenth of a second. Nothing is trusted when it cannot be read.
+    static std::shared_ptr<const Trust> system();
+
+    /// Makes sessions of `context` believe these authorities, for a server of this name or numeric address.
+    void apply(SSL_CTX& context, const std::string& host) const;
+
+  private:
+    Trust();
+    std::unique_ptr<X509_STORE, OpenSslFree> m_store;
+};
+
+/// Makes a client's `context` ask for what the server speaks: TLS 1.2 or newer, ALPN http/1.1.
+void prepare_client(SSL_CTX& context);
+
+/// Why OpenSSL failed, in its words: the oldest error since this thread's were cleared; empty when there is none.
+std::string tls_fault();
 
 }  // namespace mt::http

@@ -60,8 +60,17 @@ TEST_CASE("URLs are split") {
     CHECK(parse_url("HTTP://example.org")->port == 80);
     CHECK(parse_url("http://h?x")->path == "/?x");
     CHECK(parse_url("unix:/tmp/s")->unix_path == "/tmp/s");
-    for (const char* text :
-         {"", "https://h/", "http://", "http://u@h/", "ftp://h/", "h:99999", "http://h/a b", "http://h/#f", "unix:"}) {
+    CHECK_FALSE(url->tls);
+    const auto secure = parse_url("Https://h/x");
+    REQUIRE(secure);
+    CHECK(secure->tls);
+    CHECK(secure->host == "h");
+    CHECK(secure->port == 443);
+    CHECK(secure->path == "/x");
+    CHECK(parse_url("https://[::1]:8443")->port == 8443);
+    CHECK(parse_url("https:80")->host == "https");
+    for (const char* text : {"", "https://", "https://http://h", "http://", "http://u@h/", "ftp://h/", "h:99999",
+                             "http://h/a b", "http://h/#f", "unix:"}) {
         CAPTURE(text);
         REQUIRE_FALSE(parse_url(text));
         CHECK(parse_url(text).error().code == Code::invalid);
