@@ -3,7 +3,7 @@
 #include <string>
 
 #include "http/message.h"
-#include "http/networks.h"
+#include "base/networks.h"
 
 namespace mt::http {
 

@@ -26,8 +26,8 @@ Result<bool> Framer::feed(std::string_view& bytes) {
 }
 
 Result<bool> Framer::feed_head(std::string_view& bytes) {
+    note_method(bytes);
     for (std::size_t i = 0; i < bytes.size();) {
-        m_progress = Progress::head;
         // Most bytes neither end a line nor pass a bound: they are looked at in one go.
         const std::size_t run = m_scanner.skip_ordinary(bytes.substr(i, room()));
         m_size += run;
@@ -48,7 +48,19 @@ Result<bool> Framer::feed_head(std::string_view& bytes) {
     }
     m_text += bytes;
     bytes = {};
+    // An empty line after a body is no request on its way.
+    m_progress = m_in_first_line && m_line_size == 0 ? Progress::empty : Progress::head;
     return false;
+}
+
+// Also a head that is refused later is answered by the rules of its method. `bytes` follow what is kept so far.
+void Framer::note_method(std::string_view bytes) {
+    constexpr std::string_view k_head = "HEAD ";
+    if (m_text.size() < k_head.size()) {
+        std::string start = m_text;
+        start += bytes.substr(0, k_head.size());
+        m_is_head_request = start.compare(0, k_head.size(), k_head) == 0;
+    }
 }
 
 // Bytes that may still come before one of the bounds is passed.

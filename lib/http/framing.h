@@ -43,12 +43,16 @@ class Framer {
     /// Bytes that it keeps of the message so far.
     [[nodiscard]] std::size_t held() const { return m_text.size() + m_head.request.body.size(); }
 
+    /// The message, as far as it came, asks for a reply without a body.
+    [[nodiscard]] bool is_head_request() const { return m_is_head_request; }
+
     /// True once after a good head that expects 100 (Continue), unless bytes of the body have come by themselves
     /// (RFC 9110 section 10.1.1).
     bool wants_continue();
 
   private:
     Result<bool> feed_head(std::string_view& bytes);
+    void note_method(std::string_view bytes);
     [[nodiscard]] std::size_t room() const;
     Result<bool> feed_byte(char c);
     Result<bool> end_head(std::string_view piece, std::string_view& rest);
@@ -65,6 +69,7 @@ class Framer {
     bool m_in_first_line = true;
     Head m_head{};
     bool m_wants_continue = false;
+    bool m_is_head_request = false;
     std::optional<ChunkedBody> m_chunks{};
 };
 

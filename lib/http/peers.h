@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "http/net.h"
-#include "http/networks.h"
+#include "base/networks.h"
 
 namespace mt::http {
 

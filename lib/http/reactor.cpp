@@ -145,7 +145,7 @@ int Reactor::wait_ms() const {
         return 0;
     }
     if (connections() == 0) {
-        return -1;
+        return m_drain_end_ns == 0 ? -1 : 0;  // drained: nothing will come any more
     }
     std::int64_t until_ns = m_next_sweep_ns;
     if (m_drain_end_ns != 0 && !m_abandon.load(std::memory_order_relaxed)) {

@@ -18,7 +18,7 @@
 #include "http/connection.h"
 #include "http/fd.h"
 #include "http/load.h"
-#include "http/networks.h"
+#include "base/networks.h"
 #include "http/pulse.h"
 #include "http/reply.h"
 #include "http/seat.h"

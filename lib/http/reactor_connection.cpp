@@ -241,8 +241,8 @@ std::string Reactor::fault_reply(const Connection& connection, const Error& erro
         m_around.hooks.on_refusal(error);
     }
     const Response fault = encode_fault(m_around.hooks.encode_fault, error);
-    return connection.message.request.method == "HEAD" ? format_head_only(fault, persistence, m_date)
-                                                       : format_reply(fault, persistence, m_date);
+    const bool bodiless = connection.framer.is_head_request() || connection.message.request.method == "HEAD";
+    return bodiless ? format_head_only(fault, persistence, m_date) : format_reply(fault, persistence, m_date);
 }
 
 void Reactor::expire(Connection& connection) {

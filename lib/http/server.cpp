@@ -8,7 +8,7 @@
 #include "base/cpus.h"
 #include "http/acceptor.h"
 #include "http/crew.h"
-#include "http/networks.h"
+#include "base/networks.h"
 #include "http/reactor.h"
 #include "http/tls.h"
 #include "http/worker.h"

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,23 +41,6 @@ std::size_t threads_of_process() {
 }
 
 }  // namespace
-
-TEST_CASE("a connection serves 100 requests and stays open") {
-    TestServer server(echo);
-    RawClient client = server.connect();
-    for (int i = 0; i < 100; ++i) {
-        const std::string target = "/n" + std::to_string(i);
-        REQUIRE(client.send(get(target)));
-        const RawReply reply = client.reply();
-        REQUIRE(reply.status == 200);
-        REQUIRE(reply.body == "GET " + target + " ");
-        CHECK_FALSE(has(reply.head, "Connection:"));
-        CHECK_FALSE(has(reply.head, "Keep-Alive:"));
-        CHECK(has(reply.head, "\r\nDate: "));
-    }
-    CHECK(server.server().connections() == 1);
-    CHECK(client.surplus().empty());
-}
 
 TEST_CASE("pipelined requests are answered in order") {
     TestServer server(echo);
@@ -108,9 +90,6 @@ TEST_CASE("methods and sizes that httplib refuses reach the handler") {
     CHECK(client.reply().body == "GET " + target + " ");
     REQUIRE(client.send(get("/", "X: " + std::string(9000, 'y') + "\r\n")));
     CHECK(client.reply().status == 200);
-    REQUIRE(
-        client.send(post("/form", std::string(20'000, 'f'), "Content-Type: application/x-www-form-urlencoded\r\n")));
-    CHECK(client.reply().body.size() == 20'011);
 }
 
 TEST_CASE("HEAD gives the head of GET and no body") {
@@ -166,32 +145,6 @@ TEST_CASE("fields of a reply cannot smuggle lines onto the wire") {
     CHECK(has(reply.head, "Set-Cookie: b=2\r\n"));
 }
 
-TEST_CASE("a handler that throws, stays silent or answers nonsense gives a 500 that tells nothing") {
-    TestServer server([](const Request& request, Responder& responder) {
-        if (request.path == "/throw") {
-            responder.send({.body = "half done"});
-            throw std::runtime_error("secret");
-        }
-        if (request.path == "/odd") {
-            throw 42;  // NOLINT(misc-throw-by-value-catch-by-reference): what is no exception must be caught too
-        }
-        if (request.path == "/status") {
-            responder.send({.status = 42, .body = "secret"});
-        }
-    });
-    RawClient client = server.connect();
-    for (const char* target : {"/throw", "/odd", "/silent", "/status"}) {
-        CAPTURE(target);
-        REQUIRE(client.send(get(target)));
-        const RawReply reply = client.reply();
-        CHECK(reply.status == 500);
-        CHECK(reply.body == "internal");
-        CHECK(has(reply.head, "X-Fault: yes"));
-        CHECK_FALSE(has(reply.head, "secret"));
-        CHECK_FALSE(has(reply.head, "EXCEPTION"));
-    }
-}
-
 TEST_CASE("only the first of two answers is sent") {
     TestServer server([](const Request&, Responder& responder) {
         responder.send({.body = "first"});
@@ -245,20 +198,6 @@ TEST_CASE("a large reply arrives whole although the client reads late") {
     const RawReply reply = client.reply();
     CHECK(reply.whole);
     CHECK(reply.body == body);
-}
-
-TEST_CASE("a second server on the same port fails and says where") {
-    TestServer first(echo);
-    mt::Log log(mt::LogLevel::off);
-    mt::http::Server second({echo, TestServer::encode}, {}, log);
-    const auto started = second.start(first.address());
-    REQUIRE_FALSE(started);
-    CHECK(started.error().code == mt::Code::unavailable);
-    CHECK(started.error().message == "address " + first.address().to_string() +
-                                         " is in use by another program: stop it or choose another with --listen");
-    const auto nowhere = second.start({"no.such.host.invalid", 0, ""});
-    REQUIRE_FALSE(nowhere);
-    CHECK(nowhere.error().code == mt::Code::invalid);
 }
 
 TEST_CASE("a unix socket is private, replaces a dead one, and is removed at the end") {

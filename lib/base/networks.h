@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 
-namespace mt::http {
+namespace mt {
 
 /// An IPv6 address; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).
 using IpAddress = std::array<std::uint8_t, 16>;
@@ -38,4 +38,4 @@ class Networks {
     bool m_unix = false;
 };
 
-}  // namespace mt::http
+}  // namespace mt

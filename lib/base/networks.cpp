@@ -1,16 +1,16 @@
-#include "http/networks.h"
+#include "base/networks.h"
 
 #include <arpa/inet.h>
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 
 #include "base/text.h"
-#include "base/units.h"
 
-namespace mt::http {
+namespace mt {
 namespace {
 
 constexpr unsigned k_bits_before_v4 = 96;
@@ -23,6 +23,14 @@ bool same_prefix(const IpAddress& a, const IpAddress& b, unsigned bits) {
     }
     const unsigned rest = bits % 8;
     return rest == 0 || (a.at(whole) >> (8 - rest)) == (b.at(whole) >> (8 - rest));
+}
+
+// Digits alone, without a leading zero.
+std::optional<unsigned> read_prefix(std::string_view digits) {
+    unsigned bits = 0;
+    const auto [stop, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
+    const bool whole = fault == std::errc{} && stop == digits.data() + digits.size();
+    return whole && (digits.size() == 1 || digits.front() != '0') ? std::optional(bits) : std::nullopt;
 }
 
 }  // namespace
@@ -51,14 +59,14 @@ Result<Networks> Networks::parse(std::span<const std::string> texts) {
         const std::optional<IpAddress> address = parse_ip(text.substr(0, slash));
         const bool v4 = text.substr(0, slash).find(':') == std::string::npos;
         const unsigned most = v4 ? k_all_bits - k_bits_before_v4 : k_all_bits;
-        Result<std::int64_t> bits =
-            slash == text.size() ? Result<std::int64_t>(most) : parse_integer(std::string_view(text).substr(slash + 1));
-        if (!address || !bits || *bits < 0 || *bits > most) {
+        const std::optional<unsigned> bits =
+            slash == text.size() ? std::optional(most) : read_prefix(std::string_view(text).substr(slash + 1));
+        if (!address || !bits || *bits > most) {
             return Error{
                 Code::invalid,
                 fmt::format("{} is no network: write 10.0.0.0/8, 2001:db8::/32, one address, or unix", quote(text))};
         }
-        networks.m_networks.push_back({*address, static_cast<unsigned>(*bits) + (v4 ? k_bits_before_v4 : 0)});
+        networks.m_networks.push_back({*address, *bits + (v4 ? k_bits_before_v4 : 0)});
     }
     return networks;
 }
@@ -73,4 +81,4 @@ bool Networks::contains(std::string_view peer) const {
            });
 }
 
-}  // namespace mt::http
+}  // namespace mt
