@@ -1,15 +1,18 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 
 #include "app/command.h"
+#include "app/notify.h"
 #include "app/service.h"
+#include "app/signals.h"
 #include "base/units.h"
 
 namespace mt::app {
@@ -19,32 +22,12 @@ struct Flags {
     std::string listen;
     std::string port_file;
     std::string log_level;
+    std::string tls_cert;
+    std::string tls_key;
+    std::string drain_delay;
     std::string drain_timeout;
     bool allow_open = false;
     bool no_access_log = false;
-};
-
-// The signals that end or reload the service. Blocked in every thread, taken by wait() in the main one.
-class Signals {
-  public:
-    Signals() {
-        std::signal(SIGPIPE, SIG_IGN);  // a log reader that goes away must not end the service
-        sigemptyset(&m_set);
-        for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
-            sigaddset(&m_set, number);
-        }
-        pthread_sigmask(SIG_BLOCK, &m_set, nullptr);
-    }
-    int wait() {
-        int number = 0;
-        sigwait(&m_set, &number);
-        return number;
-    }
-    // From now on a second signal ends the program at once.
-    void release() { pthread_sigmask(SIG_UNBLOCK, &m_set, nullptr); }
-
-  private:
-    sigset_t m_set{};
 };
 
 // Written under another name first, so that a waiting script never reads half a number.
@@ -61,6 +44,34 @@ Result<void> write_port(const std::string& file, int port) {
                              : Result<void>{Error{Code::failed, fmt::format("cannot write the port to {}", file)}};
 }
 
+// A flag that was not given changes nothing.
+Result<void> override_duration(const char* flag, const std::string& text, std::int64_t& target_ms) {
+    if (text.empty()) {
+        return {};
+    }
+    Result<std::chrono::milliseconds> duration = parse_duration(text);
+    if (!duration) {
+        return Error{Code::invalid, fmt::format("{}: {}", flag, duration.error().message)};
+    }
+    target_ms = duration->count();
+    return {};
+}
+
+// Certificate and key belong together, so they come from the same place: both from flags, or both from the file.
+Result<void> override_tls(const Flags& flags, ServerConfig& server) {
+    if (flags.tls_cert.empty() != flags.tls_key.empty()) {
+        const bool cert = flags.tls_key.empty();
+        return Error{Code::invalid, fmt::format("--tls-{} needs --tls-{} beside it: name the certificate and its key, "
+                                                "both as PEM files",
+                                                cert ? "cert" : "key", cert ? "key" : "cert")};
+    }
+    if (!flags.tls_cert.empty()) {
+        server.tls_cert = flags.tls_cert;
+        server.tls_key = flags.tls_key;
+    }
+    return {};
+}
+
 Result<Config> configure(const Console& console, const Flags& flags) {
     Result<Config> config = console.load(flags.listen);
     if (!config) {
@@ -75,19 +86,22 @@ Result<Config> configure(const Console& console, const Flags& flags) {
     if (flags.no_access_log) {
         config->server.access_log = false;
     }
-    if (!flags.drain_timeout.empty()) {
-        Result<std::chrono::milliseconds> drain = parse_duration(flags.drain_timeout);
-        if (!drain) {
-            return Error{Code::invalid, "--drain-timeout: " + drain.error().message};
-        }
-        config->server.drain_timeout_ms = drain->count();
+    Result<void> taken = override_tls(flags, config->server);
+    if (taken) {
+        taken = override_duration("--drain-delay", flags.drain_delay, config->server.drain_delay_ms);
+    }
+    if (taken) {
+        taken = override_duration("--drain-timeout", flags.drain_timeout, config->server.drain_timeout_ms);
+    }
+    if (!taken) {
+        return std::move(taken).error();
     }
     // Seen before the data folder is touched.
     Result<http::Address> address = http::parse_address(config->server.listen);
     return address ? std::move(config) : Result<Config>(std::move(address).error());
 }
 
-void reload(Service& service, const Console& console, const Flags& flags) {
+void reload_config(Service& service, const Console& console, const Flags& flags) {
     Result<Config> config = configure(console, flags);
     if (!config) {
         return service.log().error(fmt::format("configuration stays as it was: {}", config.error().message));
@@ -101,8 +115,41 @@ void reload(Service& service, const Console& console, const Flags& flags) {
     service.log().info("configuration is read anew");
 }
 
+// A file with a fault keeps no new certificate out, nor the other way round.
+void reload(Service& service, const Console& console, const Flags& flags) {
+    reload_config(service, console, flags);
+    if (Result<void> reloaded = service.reload_tls(); !reloaded) {
+        service.log().error(fmt::format("certificate and key stay as they were: {}", reloaded.error().message));
+    }
+}
+
+// Serves until a signal asks for the end. Whoever routes calls here sees that in /readyz, and has `delay` to act on it
+// while calls are still taken.
+Result<void> run_until_told(Service& service, const Signals& signals, std::chrono::milliseconds delay,
+                            const std::function<void()>& on_reload) {
+    const std::string listening = fmt::format("listening on {}", service.url());
+    Notifier manager(environment("NOTIFY_SOCKET"), service.log());
+    manager.ready(listening);
+    while (signals.wait() == SIGHUP) {
+        manager.reloading("reading configuration and certificates anew");
+        on_reload();
+        manager.ready(listening);
+    }
+    service.drain();
+    signals.let_end();
+    service.log().info("shutting down");
+    if (delay.count() > 0) {
+        manager.stopping(fmt::format("not ready any more, still accepting for {}", format_duration(delay)));
+        signals.pause(delay);
+        manager.status("finishing the calls in flight");
+    } else {
+        manager.stopping("finishing the calls in flight");
+    }
+    return service.stop();
+}
+
 Result<void> serve(const Console& console, const Flags& flags) {
-    Signals signals;
+    const Signals signals;
     Result<Config> config = configure(console, flags);
     if (!config) {
         return std::move(config).error();
@@ -114,6 +161,7 @@ Result<void> serve(const Console& console, const Flags& flags) {
         return std::move(level).error();
     }
     options.log_level = *level;
+    const std::chrono::milliseconds delay{config->server.drain_delay_ms};
     Result<std::unique_ptr<Service>> service = Service::open(*std::move(config), options);
     if (!service) {
         return std::move(service).error();
@@ -122,18 +170,13 @@ Result<void> serve(const Console& console, const Flags& flags) {
     if (!address) {
         return std::move(address).error();
     }
-    (*service)->log().info(fmt::format("listening on {}", address->url()));
+    (*service)->log().info(fmt::format("listening on {}", (*service)->url()));
     if (!flags.port_file.empty()) {
         if (Result<void> written = write_port(flags.port_file, address->port); !written) {
             return written;
         }
     }
-    while (signals.wait() == SIGHUP) {
-        reload(**service, console, flags);
-    }
-    (*service)->log().info("shutting down");
-    signals.release();
-    return (*service)->stop();
+    return run_until_told(**service, signals, delay, [&] { reload(**service, console, flags); });
 }
 
 }  // namespace
@@ -147,6 +190,15 @@ Run declare_serve(CLI::App& app) {
         ->type_name("FILE")
         ->check(not_empty());
     app.add_option("--log-level", flags->log_level, "debug, info, warning, error, off")->type_name("LEVEL");
+    app.add_option("--tls-cert", flags->tls_cert, "serve over TLS: certificate with its chain, PEM")
+        ->type_name("FILE")
+        ->check(not_empty());
+    app.add_option("--tls-key", flags->tls_key, "private key of the certificate, PEM")
+        ->type_name("FILE")
+        ->check(not_empty());
+    app.add_option("--drain-delay", flags->drain_delay, "time to be taken out of rotation at the end, default 0s")
+        ->type_name("DURATION")
+        ->check(not_empty());
     app.add_option("--drain-timeout", flags->drain_timeout, "time for calls in flight at the end, default 25s")
         ->type_name("DURATION");
     app.add_flag("--no-access-log", flags->no_access_log, "no log line per call");

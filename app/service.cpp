@@ -2,14 +2,12 @@
 
 #include <fmt/core.h>
 
-#include <sys/resource.h>
 #include <unistd.h>
-
-#include <algorithm>
 
 #include <optional>
 #include <utility>
 
+#include "app/limits.h"
 #include "app/workspace.h"
 #include "base/text.h"
 #include "stats/slot_file.h"
@@ -20,38 +18,16 @@
 namespace mt::app {
 namespace {
 
-constexpr std::size_t k_most_open_files = 128;  // tenants' files, three descriptors each
-constexpr std::size_t k_other_files = 64;       // registry, slots, epoll, log, ...
-
-// How the descriptors of the process are shared out.
-struct Descriptors {
-    std::size_t tenant_files;
-    std::size_t connections;
-};
-
-// Takes as many as the system allows, and gives a quarter to the tenants' files at most.
-Descriptors share_descriptors() {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    const auto all = static_cast<std::size_t>(limit.rlim_cur);
-    const std::size_t usable = all > 2 * k_other_files ? all - k_other_files : all / 2;
-    const std::size_t files = std::clamp<std::size_t>(usable / 12, 2, k_most_open_files);
-    return {files, std::max<std::size_t>(usable - std::min(usable, 3 * files), 16)};
-}
 constexpr std::size_t k_shortest_token = 16;
 
-http::ServerLimits server_limits(const ServerConfig& server) {
-    http::ServerLimits limits;
-    limits.max_head = static_cast<std::size_t>(server.max_head);
-    limits.max_body = static_cast<std::size_t>(server.max_body);
-    limits.head_timeout = std::chrono::milliseconds{server.head_timeout_ms};
-    limits.body_timeout = std::chrono::milliseconds{server.body_timeout_ms};
-    limits.idle_timeout = std::chrono::milliseconds{server.idle_timeout_ms};
-    limits.workers = static_cast<int>(server.workers);
-    return limits;
+// The scheme of a URL, https instead of http; a unix socket has none.
+std::string with_tls(const std::string& url) {
+    constexpr std::string_view k_plain = "http:";
+    return url.starts_with(k_plain) ? "https:" + url.substr(k_plain.size()) : url;
+}
+
+std::optional<http::TlsFiles> tls_files(const ServerConfig& server) {
+    return server.tls_cert.empty() ? std::nullopt : std::optional(http::TlsFiles{server.tls_cert, server.tls_key});
 }
 
 }  // namespace
@@ -82,12 +58,10 @@ struct Service::State {
         services->request_timeout_ms = config.server.request_timeout_ms;
         services->started_ns = clock.boot_ns();
         api.emplace(*services);
-        http::ServerLimits limits = server_limits(config.server);
-        limits.max_connections = descriptors.connections;
         server.emplace(
             http::Hooks{[this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
-                        [this](const Error& error) { return api->fault(error); }},
-            limits, log);
+                        api::Api::fault, [this](const Error& error) { api->refused(error); }, api::Api::is_urgent},
+            server_limits(config.server, descriptors), log);
         services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
     }
 
@@ -110,6 +84,7 @@ struct Service::State {
     std::unique_ptr<api::Services> services;
     std::optional<api::Api> api;
     std::optional<http::Server> server;
+    std::string url;
 };
 
 Service::Service(std::unique_ptr<State> state) : m_state(std::move(state)) {}
@@ -189,9 +164,11 @@ Result<http::Address> Service::start() {
         return std::move(started).error();
     }
     state.ledger->start();
-    Result<http::Address> bound = state.server->start(*address);
+    const std::optional<http::TlsFiles> tls = tls_files(state.config.server);
+    Result<http::Address> bound = state.server->start(*address, tls);
     if (bound) {
-        Result<void> described = state.lock.describe(fmt::format("pid {}, {}", getpid(), bound->url()));
+        state.url = tls ? with_tls(bound->url()) : bound->url();
+        Result<void> described = state.lock.describe(fmt::format("pid {}, {}", getpid(), state.url));
         if (!described) {
             return std::move(described).error();
         }
@@ -199,9 +176,17 @@ Result<http::Address> Service::start() {
     return bound;
 }
 
+const std::string& Service::url() const {
+    return m_state->url;
+}
+
+void Service::drain() {
+    m_state->services->draining = true;
+}
+
 Result<void> Service::stop() {
+    drain();
     State& state = *m_state;
-    state.services->draining = true;
     state.server->stop(std::chrono::milliseconds{state.config.server.drain_timeout_ms});
     state.tenants->stop();
     const Result<void> flushed = state.ledger->stop();
@@ -217,6 +202,10 @@ Result<void> Service::reconfigure(Config config) {
     }
     state.pipeline->access_log = config.server.access_log;
     return state.tenants->reconfigure(std::make_shared<const Config>(std::move(config)));
+}
+
+Result<void> Service::reload_tls() {
+    return m_state->server->reload_tls();
 }
 
 bool Service::has_file() const {

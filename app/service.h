@@ -31,14 +31,24 @@ class Service {
     ~Service();
 
     /// Starts listening at config.server.listen and returns the bound address. Errors: unavailable, invalid, config (an
-    /// open tenant on an address that others can reach).
+    /// open tenant on an address that others can reach, unusable TLS files).
     Result<http::Address> start();
+
+    /// What a client is given once start() is done: "http://127.0.0.1:8080", "https://..." with TLS, "unix:/path".
+    [[nodiscard]] const std::string& url() const;
+
+    /// From now on the readiness check answers 503; calls are taken until stop().
+    void drain();
 
     /// Drains, flushes the numbers and ends all threads. Errors: when the last numbers could not be written.
     Result<void> stop();
 
     /// Takes plans, models and log settings from a file read anew.
     Result<void> reconfigure(Config config);
+
+    /// Reads certificate and key anew for connections to come. Without TLS nothing happens. Errors: config; the old
+    /// ones then stay in use.
+    Result<void> reload_tls();
 
     /// True when the configuration came from a file.
     [[nodiscard]] bool has_file() const;

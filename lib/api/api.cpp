@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <span>
 
 #include "api/exchange.h"
 #include "base/text.h"
@@ -61,6 +62,16 @@ bool is_small_and_flat(std::string_view text) {
     return true;
 }
 
+bool is_one_of(std::span<const std::string_view> methods, std::string_view method) {
+    return std::find(methods.begin(), methods.end(), method) != methods.end();
+}
+
+// Replies of 4xx: they count as invalid requests.
+bool is_callers_fault(Code code) {
+    const int status = describe(code).http_status;
+    return status >= 400 && status < 500;
+}
+
 http::Response answer(Exchange& exchange) {
     const auto& methods = exchange.route.methods;
     const auto row = std::find_if(k_endpoints.begin(), k_endpoints.end(),
@@ -68,7 +79,7 @@ http::Response answer(Exchange& exchange) {
     std::optional<Error> fault;
     if (row == k_endpoints.end()) {
         fault = Error{Code::not_found, fmt::format("nothing is served at {}", quote(exchange.request.path))};
-    } else if (std::find(methods.begin(), methods.end(), exchange.request.method) == methods.end()) {
+    } else if (!is_one_of(methods, exchange.request.method)) {
         exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
         return method_reply(methods, exchange.request_id);
     }
@@ -83,7 +94,7 @@ http::Response answer(Exchange& exchange) {
         exchange.services.log.error(fmt::format("{} {}: {} (request {})", exchange.request.method, exchange.route.name,
                                                 fault->message, exchange.request_id));
     }
-    if (describe(fault->code).http_status < 500) {
+    if (is_callers_fault(fault->code)) {
         exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
     }
     return problem_reply(*fault, exchange.request_id);
@@ -107,11 +118,39 @@ void Api::handle(const http::Request& request, http::Responder& responder) {
 }
 
 http::Response Api::fault(const Error& error) {
-    m_services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
     const std::string request_id = make_request_id();
     http::Response reply = problem_reply(error, request_id);
     reply.fields.emplace_back("X-Request-Id", request_id);
     return reply;
+}
+
+void Api::refused(const Error& error) {
+    m_services.refusals.count(error.code);
+    if (is_callers_fault(error.code)) {
+        m_services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+bool Api::is_urgent(const http::Request& request) {
+    const Route route = parse_route(request.path);
+    const bool health =
+        route.surface == Surface::health || route.surface == Surface::live || route.surface == Surface::ready;
+    return health && is_one_of(route.methods, request.method);
+}
+
+void Refusals::count(Code code) {
+    const auto place =
+        static_cast<std::size_t>(std::find(k_reasons.begin(), k_reasons.end(), code) - k_reasons.begin());
+    m_counts[place].fetch_add(1, std::memory_order_relaxed);
+}
+
+std::vector<std::pair<std::string, std::int64_t>> Refusals::list() const {
+    std::vector<std::pair<std::string, std::int64_t>> list;
+    for (std::size_t i = 0; i < m_counts.size(); ++i) {
+        const std::string_view name = i < k_reasons.size() ? describe(k_reasons[i]).name : "other";
+        list.emplace_back(name, m_counts[i].load(std::memory_order_relaxed));
+    }
+    return list;
 }
 
 Result<Json> json_body(const http::Request& request) {

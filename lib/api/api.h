@@ -1,7 +1,12 @@
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "catalog/catalog.h"
 #include "http/message.h"
@@ -11,6 +16,23 @@
 #include "tenant/stats_reader.h"
 
 namespace mt::api {
+
+/// Counts by reason what the transport refused before any handler. Thread-safe, without locks.
+class Refusals {
+  public:
+    void count(Code code);
+    /// All reasons with their counts, also those that have not happened yet: a rate needs the zero before the one.
+    [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> list() const;
+
+  private:
+    static constexpr std::array k_reasons{Code::invalid,           Code::request_timeout,
+                                          Code::too_large,         Code::uri_too_long,
+                                          Code::unsupported_media, Code::expectation_failed,
+                                          Code::head_too_large,    Code::unsupported,
+                                          Code::unavailable,       Code::busy};
+
+    std::array<std::atomic<std::int64_t>, k_reasons.size() + 1> m_counts{};  // the last: any other reason
+};
 
 /// What the endpoints work with. References outlive the Api.
 struct Services {
@@ -28,6 +50,7 @@ struct Services {
     std::int64_t request_timeout_ms = 60'000;
     std::function<std::int64_t()> connections = nullptr;  ///< open now, for metrics
     std::atomic<bool> draining{false};
+    Refusals refusals{};          ///< told by Api::refused
     std::int64_t started_ns = 0;  ///< Clock::boot_ns at the start
 };
 
@@ -39,8 +62,14 @@ class Api {
 
     void handle(const http::Request& request, http::Responder& responder);
 
-    /// The reply for a message that the transport refused by itself; counts it.
-    http::Response fault(const Error& error);
+    /// The reply for a message that the transport refuses by itself. Counts nothing: not every refusal has a reply.
+    static http::Response fault(const Error& error);
+
+    /// Counts a message or a connection that the transport refused before any handler.
+    void refused(const Error& error);
+
+    /// True for health checks, which must be answered when nothing else can be.
+    [[nodiscard]] static bool is_urgent(const http::Request& request);
 
   private:
     Services& m_services;

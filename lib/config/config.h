@@ -21,12 +21,25 @@ struct ServerConfig {
     std::string data;  ///< folder; default ./data
     std::string log_level = "info";
     bool access_log = true;
-    std::int64_t workers = 0;               ///< 0: as many as usable processors
-    std::int64_t max_head = 32LL * 1024;    ///< bytes
-    std::int64_t max_body = 1024LL * 1024;  ///< bytes
+    std::int64_t workers = 0;                         ///< 0: as many as usable processors
+    std::int64_t max_head = 32LL * 1024;              ///< bytes
+    std::int64_t max_fields = 100;                    ///< header fields
+    std::int64_t max_uri = 8LL * 1024;                ///< bytes
+    std::int64_t max_body = 1024LL * 1024;            ///< bytes
+    std::int64_t max_buffered = 256LL * 1024 * 1024;  ///< bytes of unanswered requests over all connections
+    std::int64_t max_stream_buffer = 256LL * 1024;    ///< bytes of a stream that its client has not read yet
+    std::int64_t max_blocking = 2048;                 ///< calls that wait for something at the same time
+    std::int64_t max_in_flight = 4096;                ///< complete requests without a reply
+    std::int64_t max_connections = 1'000'000;         ///< fewer where the system allows fewer descriptors
+    std::int64_t max_connections_per_peer = 1024;     ///< of one address; not for loopback and trusted proxies
+    std::vector<std::string> trusted_proxies;         ///< networks whose forwarding fields are believed
+    std::string tls_cert;                             ///< PEM file with the chain; empty: no TLS
+    std::string tls_key;                              ///< PEM file; there exactly when tls_cert is
     std::int64_t head_timeout_ms = 10'000;
     std::int64_t body_timeout_ms = 30'000;
     std::int64_t idle_timeout_ms = 60'000;
+    std::int64_t write_timeout_ms = 30'000;  ///< for a client that reads nothing
+    std::int64_t drain_delay_ms = 0;         ///< from "not ready any more" to the end of accepting
     std::int64_t drain_timeout_ms = 25'000;
     std::int64_t request_timeout_ms = 60'000;  ///< for one call of an agent
 };

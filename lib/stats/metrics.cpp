@@ -93,6 +93,15 @@ void add_requests(Page& page, std::span<const TenantSample> tenants) {
     }
 }
 
+void add_refusals(Page& page, const ProcessSample& process) {
+    MetricFamily& family =
+        page.add("mtagent_http_refusals_total",
+                 "Messages and connections that the transport refused before any handler.", MetricType::Counter);
+    for (const auto& [reason, count] : process.refusals) {
+        family.metric.push_back(counter({{"reason", reason}}, static_cast<double>(count)));
+    }
+}
+
 }  // namespace
 
 std::string render_metrics(std::span<const TenantSample> tenants, const ProcessSample& process) {
@@ -120,6 +129,7 @@ std::string render_metrics(std::span<const TenantSample> tenants, const ProcessS
                        [](const TenantSample& sample) { return static_cast<double>(sample.gauges.in_flight); });
     page.process_family("mtagent_invalid_requests_total", "Requests refused before a tenant was known.",
                         MetricType::Counter, static_cast<double>(process.invalid_requests));
+    add_refusals(page, process);
     page.process_family("mtagent_connections", "Open connections.", MetricType::Gauge,
                         static_cast<double>(process.connections));
     page.process_family("mtagent_tenants_loaded", "Tenants in memory.", MetricType::Gauge,

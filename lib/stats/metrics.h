@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "stats/totals.h"
 
@@ -18,6 +20,7 @@ struct TenantSample {
 /// Numbers of the process itself.
 struct ProcessSample {
     std::int64_t invalid_requests = 0;  ///< refused before a tenant was known: 400, 404, 405, ...
+    std::vector<std::pair<std::string, std::int64_t>> refusals{};  ///< by the transport alone: reason and count
     std::int64_t connections = 0;
     std::int64_t tenants = 0;  ///< loaded
     double uptime_s = 0;

@@ -3,96 +3,17 @@
 #include <map>
 #include <string>
 
-#include "api/api.h"
-#include "api/json_views.h"
+#include "api/endpoints.h"
 #include "api/route.h"
-#include "support/service_house.h"
 
 using namespace mt;
 using namespace std::chrono_literals;
 using api::Json;
 using api::Surface;
-
-namespace {
-
-const std::string k_token = "operator-token-for-tests";
-
-class Reply {
-  public:
-    explicit Reply(http::Response response) : m_response(std::move(response)) {}
-
-    [[nodiscard]] int status() const { return m_response.status; }
-    [[nodiscard]] const std::string& body() const { return m_response.body; }
-    [[nodiscard]] const std::string& type() const { return m_response.content_type; }
-    [[nodiscard]] Json json() const { return Json::parse(m_response.body); }
-    [[nodiscard]] std::string field(const std::string& name) const {
-        for (const auto& [key, value] : m_response.fields) {
-            if (key == name) {
-                return value;
-            }
-        }
-        return "";
-    }
-
-  private:
-    http::Response m_response;
-};
-
-class Capture final : public http::Responder {
-  public:
-    void send(http::Response response) override { sent = std::move(response); }
-    http::StreamWriter& start_stream(http::Response /*head*/) override { throw std::logic_error("not streamed"); }
-    [[nodiscard]] std::stop_token stop_token() const override { return {}; }
-    http::Response sent;
-};
-
-// The endpoints over a service, without sockets.
-struct Endpoints : test::ServiceHouse {
-    Endpoints() : services{pipeline, *catalog, tenants, files, stats, ledger, clock, log}, api(services) {
-        services.operator_token = k_token;
-        services.version = "test";
-        REQUIRE(add_open("acme", {{"name", "Acme"}}));
-        REQUIRE(add("locked"));
-        key = catalog->create_key({"locked"}, "ann")->text;
-        REQUIRE(tenants.start());
-        tenants.stop();
-    }
-
-    Reply call(const std::string& method, const std::string& target, http::Fields fields = {}, std::string body = {}) {
-        http::Request request;
-        request.method = method;
-        request.target = target;
-        const std::size_t mark = target.find('?');
-        request.path = target.substr(0, mark);
-        request.query = mark == std::string::npos ? "" : target.substr(mark + 1);
-        request.fields = std::move(fields);
-        request.body = std::move(body);
-        request.loopback = true;
-        Capture capture;
-        api.handle(request, capture);
-        return Reply(std::move(capture.sent));
-    }
-    Reply as_operator(const std::string& method, const std::string& target, const Json& body = nullptr) {
-        http::Fields fields{{"Authorization", "Bearer " + k_token}};
-        if (!body.is_null()) {
-            fields.emplace_back("Content-Type", "application/json");
-        }
-        return call(method, target, fields, body.is_null() ? "" : body.dump());
-    }
-
-    api::Services services;
-    api::Api api;
-    std::string key;
-};
-
-bool is_problem(const Reply& reply) {
-    const Json json = reply.json();
-    return reply.type() == "application/problem+json" && json.contains("type") && json.contains("title") &&
-           json["status"] == reply.status() && json.contains("detail") &&
-           json["request_id"] == reply.field("X-Request-Id");
-}
-
-}  // namespace
+using test::Endpoints;
+using test::is_problem;
+using test::k_token;
+using test::Reply;
 
 TEST_CASE("routes are told by shape") {
     const std::map<std::string, Surface> paths{

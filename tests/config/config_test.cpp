@@ -109,6 +109,18 @@ TEST_CASE("every fault has its line, its field and what would be right") {
         {"[sever]\n", "tenants.toml:1:", "did you mean 'server'"},
         {"[server]\nlisten = 8080\n", "tenants.toml:2:", "text"},
         {"[server]\nlsten = \"x\"\n", "tenants.toml:2:", "did you mean 'listen'"},
+        {"[server]\nmax_fields = 0\n", "tenants.toml:2:", "from 1 to 10000"},
+        {"[server]\nmax_fields = 10001\n", "tenants.toml:2:", "from 1 to 10000"},
+        {"[server]\nmax_uri = \"long\"\n", "tenants.toml:2:", "size"},
+        {"[server]\nmax_connections_per_peer = 0\n", "tenants.toml:2:", "from 1 to"},
+        {"[server]\nmax_in_fligth = 5\n", "tenants.toml:2:", "did you mean 'max_in_flight'"},
+        {"[server]\ndrain_delay = -1\n", "tenants.toml:2:", "duration"},
+        {"[server]\ntrusted_proxies = \"10.0.0.0/8\"\n", "tenants.toml:2:", "list"},
+        {"[server]\ntrusted_proxies = [\"::1\", \"::1\"]\n", "tenants.toml:2:", "twice"},
+        {"[server]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", "tenants.toml:2:", "'10.0.0.0/33' is no network"},
+        {"[server]\n\ntrusted_proxies = [\"proxy.local\"]\n", "tenants.toml:3:", "write 10.0.0.0/8"},
+        {"[server]\ntls_cert = \"c.pem\"\n", "tenants.toml:2:", "tls_cert needs tls_key"},
+        {"[server]\n\ntls_key = \"k.pem\"\n", "tenants.toml:3:", "tls_key needs tls_cert"},
         {"[plans.x]\nname = \"y\"\n", "tenants.toml:2:", "not to a plan"},
         {"[models.x]\nprovider = \"magic\"\n", "tenants.toml:1:", "builtin"},
         {"a = = 1\n", "tenants.toml:1:", ""},
@@ -202,4 +214,42 @@ TEST_CASE("the file is found in the user's folder when none lies here") {
     REQUIRE(config);
     CHECK(config->server.listen == "127.0.0.1:9");
     CHECK(config->data == "data");
+}
+
+TEST_CASE("every bound of the transport has its default and can be set") {
+    struct Bound {
+        const char* name;
+        std::int64_t ServerConfig::*member;
+        std::int64_t otherwise;
+        const char* text;
+        std::int64_t value;
+    };
+    const Bound bounds[] = {
+        {"max_fields", &ServerConfig::max_fields, 100, "10000", 10'000},
+        {"max_uri", &ServerConfig::max_uri, 8192, "\"16KiB\"", 16'384},
+        {"max_buffered", &ServerConfig::max_buffered, 268'435'456, "\"1GiB\"", 1'073'741'824},
+        {"max_stream_buffer", &ServerConfig::max_stream_buffer, 262'144, "\"1MiB\"", 1'048'576},
+        {"max_blocking", &ServerConfig::max_blocking, 2048, "16", 16},
+        {"max_in_flight", &ServerConfig::max_in_flight, 4096, "8", 8},
+        {"max_connections", &ServerConfig::max_connections, 1'000'000, "500", 500},
+        {"max_connections_per_peer", &ServerConfig::max_connections_per_peer, 1024, "1", 1},
+        {"write_timeout", &ServerConfig::write_timeout_ms, 30'000, "\"5s\"", 5000},
+        {"drain_delay", &ServerConfig::drain_delay_ms, 0, "\"1500ms\"", 1500},
+    };
+    const ServerConfig defaults = parsed("").server;
+    for (const Bound& bound : bounds) {
+        CHECK_MESSAGE(defaults.*bound.member == bound.otherwise, bound.name);
+        const std::string line = std::string(bound.name) + " = " + bound.text + "\n";
+        CHECK_MESSAGE(parsed("[server]\n" + line).server.*bound.member == bound.value, bound.name);
+    }
+    CHECK(defaults.trusted_proxies.empty());
+    const ServerConfig server = parsed(R"([server]
+trusted_proxies = ["10.0.0.0/8", "::1"]
+tls_cert = "cert.pem"
+tls_key = "key.pem"
+)")
+                                    .server;
+    CHECK(server.trusted_proxies == std::vector<std::string>{"10.0.0.0/8", "::1"});
+    CHECK(server.tls_cert == "cert.pem");
+    CHECK(server.tls_key == "key.pem");
 }

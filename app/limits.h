@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+
+#include "config/config.h"
+#include "http/server.h"
+
+namespace mt::app {
+
+/// How the descriptors of the process are shared out.
+struct Descriptors {
+    std::size_t tenant_files;  ///< open at the same time, three descriptors each
+    std::size_t connections;
+};
+
+/// Takes as many descriptors as the system allows, and gives a quarter to the tenants' files at most.
+Descriptors share_descriptors();
+
+/// The bounds of the transport: those of [server], with no more connections than there are descriptors for.
+http::ServerLimits server_limits(const ServerConfig& server, const Descriptors& descriptors);
+
+}  // namespace mt::app
