@@ -90,7 +90,7 @@ class Run {
         : m_parts(parts), m_context(context), m_sink(sink, context) {
         for (const auto& tool : parts.tools.tools()) {
             if (contains(parts.profile.tools, tool->spec().name) && has_feature(*tool)) {
-                request.tools.push_back(tool->spec());
+                request.tools.push_back(&tool->spec());
             }
         }
     }
@@ -198,8 +198,8 @@ class Run {
 
     [[nodiscard]] std::string offered_names() const {
         std::vector<std::string> names;
-        for (const ToolSpec& spec : request.tools) {
-            names.push_back(spec.name);
+        for (const ToolSpec* spec : request.tools) {
+            names.push_back(spec->name);
         }
         return names.empty() ? "none" : join(names, ", ");
     }

@@ -91,14 +91,14 @@ class BuiltinModel final : public Model {
     static Error gone() { return Error{Code::client_gone, "the client left before the answer was complete"}; }
 
     static std::optional<ToolCall> next_call(const Plan& plan, const Conversation& conversation,
-                                             const std::vector<ToolSpec>& offered) {
+                                             const std::vector<const ToolSpec*>& offered) {
         const std::vector<ToolResult> done = conversation.turn_results();
         if (done.size() >= plan.calls.size() || (!done.empty() && done.back().failed())) {
             return std::nullopt;
         }
         const PlannedCall& next = plan.calls[done.size()];
         const bool is_offered = std::any_of(offered.begin(), offered.end(),
-                                            [&next](const ToolSpec& spec) { return spec.name == next.tool; });
+                                            [&next](const ToolSpec* spec) { return spec->name == next.tool; });
         if (next.tentative && !is_offered) {
             return std::nullopt;
         }

@@ -132,6 +132,10 @@ void Api::refused(const Error& error) {
 }
 
 bool Api::is_urgent(const http::Request& request) {
+    constexpr std::string_view k_longest = "/health/startup";
+    if (request.path.size() > k_longest.size()) {
+        return false;
+    }
     const Route route = parse_route(request.path);
     const bool health =
         route.surface == Surface::health || route.surface == Surface::live || route.surface == Surface::ready;

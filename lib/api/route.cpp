@@ -51,8 +51,16 @@ std::string_view next_segment(std::string_view& path) {
 }
 
 std::string decoded(std::string_view segment) {
+    if (segment.find('%') == std::string_view::npos) {
+        return std::string(segment);
+    }
     Result<std::string> text = http::percent_decode(segment, false);
     return text ? *std::move(text) : std::string(segment);
+}
+
+// Rules most shapes out by their first bytes.
+bool has_place(const Shape& shape, std::string_view path) {
+    return path.size() > 1 && (shape.name[1] == '{' || path[1] == shape.name[1]);
 }
 
 bool matches(std::string_view shape, std::string_view path, std::vector<std::string>& arguments) {
@@ -82,7 +90,7 @@ Route parse_route(std::string_view path) {
     }
     for (const Shape& shape : k_shapes) {
         std::vector<std::string> arguments;
-        if (matches(shape.name, path, arguments)) {
+        if (has_place(shape, path) && matches(shape.name, path, arguments)) {
             return {shape.surface, std::move(arguments), shape.name, shape.methods};
         }
     }

@@ -149,7 +149,16 @@ Result<bool> Framer::feed_body(std::string_view& bytes) {
 
 Message Framer::take() {
     Message message{std::move(m_head.request), m_head.http11, m_head.keep_alive};
-    *this = Framer(*m_limits);
+    m_progress = Progress::empty;
+    m_scanner = {};
+    m_text.clear();
+    m_size = 0;
+    m_line_size = 0;
+    m_in_first_line = true;
+    m_head = {};
+    m_wants_continue = false;
+    m_is_head_request = false;
+    m_chunks.reset();
     return message;
 }
 

@@ -117,7 +117,7 @@ std::string_view connection_value(Persistence persistence) {
 }
 
 void append_fields(std::string& head, const Response& response, DateField& date) {
-    append_field(head, "Date", date.now());
+    head.append("Date: ").append(date.now()).append("\r\n");
     for (const auto& [name, value] : response.fields) {
         if (is_token(name) && !belongs_to_transport(name)) {
             append_field(head, name, value);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/cpus.h"
+#include "base/networks.h"
 #include "http/acceptor.h"
 #include "http/crew.h"
-#include "base/networks.h"
 #include "http/reactor.h"
 #include "http/tls.h"
 #include "http/worker.h"

@@ -66,7 +66,7 @@ TEST_CASE("tools are offered when the profile names them and the plan has their 
     REQUIRE(f.ask("x"));
     CHECK(f.requests().at(0).tools.size() == 2);
     REQUIRE(f.requests().at(1).tools.size() == 1);
-    CHECK(f.requests().at(1).tools[0].name == "calculator");
+    CHECK(f.requests().at(1).tools[0]->name == "calculator");
 }
 
 TEST_CASE("two tools in a row, then the answer") {

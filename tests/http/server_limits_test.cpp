@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <iterator>
 #include <string>
 
 #include "http/server.h"
@@ -56,6 +57,7 @@ TEST_CASE("refusals of the transport carry the encoder's reply and close the con
         CHECK(client.rest(&end).empty());
         CHECK(end);
     }
+    CHECK(server.refusals() == static_cast<int>(std::size(cases)));
 }
 
 TEST_CASE("a client that sends far too much can still read why it was refused") {

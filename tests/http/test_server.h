@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -52,9 +54,10 @@ class Event {
 class TestServer {
   public:
     explicit TestServer(http::Handler handler, const http::ServerLimits& limits = {},
-                        const http::Address& address = {"127.0.0.1", 0, ""})
-        : m_server({std::move(handler), encode}, limits, m_log) {
-        const Result<http::Address> bound = m_server.start(address);
+                        const http::Address& address = {"127.0.0.1", 0, ""},
+                        const std::optional<http::TlsFiles>& tls = std::nullopt)
+        : m_server({std::move(handler), encode, [this](const Error&) { ++m_refusals; }}, limits, m_log) {
+        const Result<http::Address> bound = m_server.start(address, tls);
         REQUIRE(bound);
         m_address = *bound;
     }
@@ -71,10 +74,13 @@ class TestServer {
     }
 
     http::Server& server() { return m_server; }
+    /// How often the transport told of a refusal.
+    [[nodiscard]] int refusals() const { return m_refusals; }
     [[nodiscard]] const http::Address& address() const { return m_address; }
 
   private:
     Log m_log{LogLevel::off};
+    std::atomic<int> m_refusals{0};
     http::Server m_server;
     http::Address m_address;
 };
