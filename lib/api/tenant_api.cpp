@@ -175,6 +175,8 @@ Result<http::Response> ask(Exchange& exchange) {
     const Result<void> outcome = run_pipeline(call, services.pipeline);
 
     http::Response reply;
+    constexpr std::size_t k_most_fields = 12;
+    reply.fields.reserve(k_most_fields);
     if (!outcome) {
         reply = problem_reply(outcome.error(), exchange.request_id);
     } else if (wants_json(exchange.request)) {

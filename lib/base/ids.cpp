@@ -2,12 +2,13 @@
 
 #include <fmt/core.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include "base/text.h"
@@ -125,9 +126,17 @@ Result<Sha256> parse_sha256(std::string_view hex) {
 }
 
 Sha256 sha256(std::string_view text) {
+    // Looking the algorithm up and making a context take longer than hashing a key does.
+    static const std::unique_ptr<EVP_MD, decltype(&EVP_MD_free)> k_algorithm(EVP_MD_fetch(nullptr, "SHA256", nullptr),
+                                                                             EVP_MD_free);
+    static thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> t_context(EVP_MD_CTX_new(),
+                                                                                                EVP_MD_CTX_free);
     Sha256 hash{};
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): OpenSSL speaks unsigned char
-    SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+    if (EVP_DigestInit_ex2(t_context.get(), k_algorithm.get(), nullptr) != 1 ||
+        EVP_DigestUpdate(t_context.get(), text.data(), text.size()) != 1 ||
+        EVP_DigestFinal_ex(t_context.get(), hash.data(), nullptr) != 1) {
+        std::abort();  // no memory, or no SHA-256: no key could be told from another
+    }
     return hash;
 }
 

@@ -8,12 +8,18 @@ namespace mt {
 namespace {
 
 constexpr std::string_view k_prefix = "mta_";
-constexpr std::string_view k_base32 = "abcdefghijklmnopqrstuvwxyz234567";
-constexpr std::string_view k_hex = "0123456789abcdef";
 constexpr std::size_t k_id_length = 12;
 constexpr std::size_t k_secret_length = 64;
 constexpr std::size_t k_longest_name = 200;
 constexpr std::size_t k_length = 4 + k_id_length + 1 + k_secret_length;
+
+bool is_base32(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
+}
+
+bool is_hex(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
 
 }  // namespace
 
@@ -47,9 +53,8 @@ std::optional<std::string_view> key_id_of(std::string_view text) {
     }
     const std::string_view id = text.substr(k_prefix.size(), k_id_length);
     const std::string_view secret = text.substr(k_length - k_secret_length);
-    const bool shaped = id.find_first_not_of(k_base32) == std::string_view::npos &&
-                        secret.find_first_not_of(k_hex) == std::string_view::npos &&
-                        text[k_prefix.size() + k_id_length] == '_';
+    const bool shaped = std::all_of(id.begin(), id.end(), is_base32) &&
+                        std::all_of(secret.begin(), secret.end(), is_hex) && text[k_prefix.size() + k_id_length] == '_';
     return shaped ? std::optional(id) : std::nullopt;
 }
 

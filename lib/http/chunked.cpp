@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 #include "http/grammar.h"
@@ -13,9 +14,18 @@ namespace {
 constexpr std::size_t k_longest_size = 16;             // hexadecimal digits of a 64-bit size
 constexpr std::size_t k_most_extensions = 8UL * 1024;  // bytes over the whole message
 
+constexpr std::array<bool, 256> make_ordinary() {
+    std::array<bool, 256> ordinary{};
+    for (unsigned byte = 0; byte < ordinary.size(); ++byte) {
+        ordinary[byte] = (byte >= 0x20 && byte != 0x7F) || byte == '\t';
+    }
+    return ordinary;
+}
+
+constexpr std::array<bool, 256> k_ordinary = make_ordinary();
+
 bool is_ordinary(char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte >= 0x20 && byte != 0x7F) || c == '\t';
+    return k_ordinary[static_cast<unsigned char>(c)];
 }
 
 Error bad(std::string message) {
@@ -37,11 +47,11 @@ LineScanner::State LineScanner::next(char c) {
 }
 
 std::size_t LineScanner::skip_ordinary(std::string_view bytes) const {
-    std::size_t count = 0;
-    while (!m_after_cr && count < bytes.size() && is_ordinary(bytes[count])) {
-        ++count;
+    if (m_after_cr) {
+        return 0;
     }
-    return count;
+    const auto* end = std::find_if_not(bytes.begin(), bytes.end(), is_ordinary);
+    return static_cast<std::size_t>(end - bytes.begin());
 }
 
 Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {

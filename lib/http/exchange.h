@@ -36,7 +36,7 @@ class BodyStream final : public StreamWriter {
     std::string m_buffer{};
 };
 
-/// One request being answered: keeps a complete reply for the bridge, streams the others itself. Lives on the worker's
+/// One request being answered: keeps a complete reply for its worker, streams the others itself. Lives on the worker's
 /// stack for the time of the handler.
 class Exchange final : public Responder {
   public:

@@ -94,6 +94,8 @@ Result<void> read_request_line(std::string_view line, Head& head, const ServerLi
 }
 
 Result<void> read_fields(std::string_view text, Head& head, Steering& steering, const ServerLimits& limits) {
+    constexpr std::size_t k_usual = 8;  // more than most requests have
+    head.request.fields.reserve(k_usual);
     for (std::string_view line = take_line(text); !line.empty(); line = take_line(text)) {
         const std::optional<FieldLine> field = split_field(line);
         if (!field) {

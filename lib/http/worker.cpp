@@ -65,7 +65,10 @@ std::string Worker::call_handler(Exchange& exchange) const {
 
 std::string Worker::format(const Response& reply, Persistence persistence, bool head_only) {
     const HeadWriter::Head& head = m_heads.write(reply.status, clean_value(type_of(reply)), reply.body.size());
-    std::string bytes = head.status_line;
+    constexpr std::size_t k_usual_fields = 600;  // bytes
+    std::string bytes;
+    bytes.reserve(head.status_line.size() + head.fields.size() + k_usual_fields + reply.body.size());
+    bytes += head.status_line;
     append_fields(bytes, reply, m_date);
     bytes += head.fields;
     if (const std::string_view value = connection_value(persistence); !value.empty()) {
