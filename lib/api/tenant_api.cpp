@@ -170,6 +170,7 @@ Result<http::Response> ask(Exchange& exchange) {
     call.tenant_id = exchange.route.arguments[0];
     call.presented_key = presented_key(exchange.request);
     call.route = exchange.route.name;
+    call.peer = exchange.request.peer;
     call.question = question_of(exchange.request);
     call.cache_allowed = !refuses_cache(exchange.request);
     const Result<void> outcome = run_pipeline(call, services.pipeline);

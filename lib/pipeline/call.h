@@ -26,6 +26,7 @@ struct Call {
     std::string tenant_id;
     std::optional<std::string> presented_key;  ///< text of the API key, if one was sent
     std::string_view route;                    ///< for the log: "GET /{tenant}"
+    std::string_view peer;                     ///< for the log: address of the client
     Result<Question> question = Question{};    ///< or why the request says none: judged after authentication
     bool cache_allowed = true;                 ///< false: Cache-Control said no-cache or no-store
     Sink& sink;

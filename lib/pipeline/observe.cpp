@@ -94,6 +94,7 @@ void log_call(const Call& call, const Result<void>& outcome, PipelineServices& s
         LogField{"cache", k_cache[static_cast<std::size_t>(call.cache)]},
         LogField{"request_id", std::string_view(call.context.request_id)},
         LogField{"key_id", std::string_view(call.context.key_id)},
+        LogField{"peer", call.peer},
     };
     services.log.write(is_fault(outcome) ? LogLevel::error : LogLevel::info,
                        is_fault(outcome) ? outcome.error().message : "call", fields);
