@@ -67,11 +67,21 @@ void Acceptor::run() {
         const bool pausing = next == Next::pause;
         poll(waiting.data(), pausing ? 1 : waiting.size(), pausing ? k_pause_ms : k_forever);
         const bool last = waiting[0].revents != 0;
-        next = accept_all(last);
         if (last) {
-            return;
+            return finish();
         }
+        next = accept_all(false);
     }
+}
+
+// Handshakes that have begun may still end, which takes their clients a round trip.
+void Acceptor::finish() {
+    constexpr int k_handshake_ms = 20;
+    m_listener.turn_away();
+    pollfd waiting{m_listener.fd(), POLLIN, 0};
+    do {
+        accept_all(true);
+    } while (m_listener.address().unix_path.empty() && poll(&waiting, 1, k_handshake_ms) > 0);
 }
 
 // `last`: the server stops, what waits in the backlog is taken whatever the number.
@@ -83,7 +93,7 @@ Acceptor::Next Acceptor::accept_all(bool last) {
                             SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (fd) {
             take(std::move(fd), from);
-        } else if (errno == EAGAIN) {
+        } else if (errno == EAGAIN || (last && errno == EINVAL)) {
             return Next::wait;
         } else if (out_of_resources(errno)) {
             warn(errno);

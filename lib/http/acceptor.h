@@ -40,6 +40,7 @@ class Acceptor {
     enum class Next { wait, pause };  ///< what to do after accepting: wait for more, or until descriptors are free
 
     void run();
+    void finish();
     Next accept_all(bool last);
     void take(UniqueFd fd, const sockaddr_storage& from);
     void refuse(const UniqueFd& fd, const Peer& peer);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/core.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -171,6 +172,26 @@ Result<Listener> Listener::open_unix(const Address& address) {
     listener.m_device = file.st_dev;
     listener.m_inode = file.st_ino;
     return listener;
+}
+
+// Closing a listener resets what waits in its queue, so the queue must not grow any more when it is emptied for the last
+// time. A TCP listener knows no such state: shutdown() would reset the queue, too. A filter drops each SYN instead, whose
+// sender tries again a second later and is refused then.
+void Listener::turn_away() const {
+    if (!m_address.unix_path.empty()) {
+        shutdown(m_fd.get(), SHUT_RD);
+        return;
+    }
+    constexpr std::uint32_t k_flags_at = 13;  // in the TCP header (RFC 9293 section 3.1)
+    constexpr std::uint32_t k_syn = 2;
+    std::array<sock_filter, 4> code{{
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, k_flags_at},
+        {BPF_JMP | BPF_JSET | BPF_K, 0, 1, k_syn},
+        {BPF_RET | BPF_K, 0, 0, 0},
+        {BPF_RET | BPF_K, 0, 0, 0xffffffffU},
+    }};
+    const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+    setsockopt(m_fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 void Listener::close() {

@@ -40,6 +40,8 @@ class Listener {
     [[nodiscard]] int fd() const { return m_fd.get(); }
     /// With the real port.
     [[nodiscard]] const Address& address() const { return m_address; }
+    /// From now on nobody gets into the queue of connections; those who are in can still be accepted.
+    void turn_away() const;
     void close();
 
   private:
