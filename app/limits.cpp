@@ -37,7 +37,8 @@ http::ServerLimits server_limits(const ServerConfig& server, const Descriptors& 
     limits.max_blocking = count(server.max_blocking);
     limits.max_in_flight = count(server.max_in_flight);
     limits.max_connections = std::min(count(server.max_connections), descriptors.connections);
-    limits.max_connections_per_peer = count(server.max_connections_per_peer);
+    // One address never takes all places, however few the system gives.
+    limits.max_connections_per_peer = std::min(count(server.max_connections_per_peer), limits.max_connections / 2 + 1);
     limits.trusted_proxies = server.trusted_proxies;
     limits.head_timeout = std::chrono::milliseconds{server.head_timeout_ms};
     limits.body_timeout = std::chrono::milliseconds{server.body_timeout_ms};

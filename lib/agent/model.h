@@ -37,7 +37,7 @@ struct ToolSpec {
 struct CompletionRequest {
     std::vector<Message> messages;
     std::vector<const ToolSpec*> tools{};  ///< offered ones; they outlive the request
-    std::int64_t max_tokens = 0;  ///< of the answer, 0: the model's own bound
+    std::int64_t max_tokens = 0;           ///< of the answer, 0: the model's own bound
 };
 
 /// Tokens of one completion.

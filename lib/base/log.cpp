@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <fmt/core.h>
+#include <poll.h>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <unistd.h>
@@ -9,7 +10,9 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/text.h"
 
@@ -55,12 +58,24 @@ std::string plain(std::string_view text) {
 struct Log::Sink {
     spdlog::logger logger;
     bool json;
+    std::mutex mutex{};        ///< from asking for room until the line is out
+    std::int64_t dropped = 0;  ///< lines since the last one that was written
 };
+
+namespace {
+
+// A pipe or socket whose reader is stuck has no room; one line always fits where there is some (pipe(7)).
+bool has_room(int fd) {
+    pollfd waiting{fd, POLLOUT, 0};
+    return poll(&waiting, 1, 0) != 0;
+}
+
+}  // namespace
 
 Log::Log(LogLevel level) {
     auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     const bool terminal = isatty(STDERR_FILENO) == 1;
-    m_sink = std::make_unique<Sink>(Sink{spdlog::logger("mtagent", sink), !terminal});
+    m_sink.reset(new Sink{spdlog::logger("mtagent", sink), !terminal});  // NOLINT(modernize-make-unique): an aggregate
     m_sink->logger.set_pattern(terminal ? "%H:%M:%S.%e %l %v" : R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})",
                                spdlog::pattern_time_type::utc);
     m_sink->logger.set_level(to_spdlog(level));
@@ -83,6 +98,15 @@ void Log::write(LogLevel level, std::string_view message, std::span<const LogFie
         } else {
             line += fmt::format("{:.3f}", std::get<double>(field.value));
         }
+    }
+    const std::lock_guard lock(m_sink->mutex);
+    if (!has_room(STDERR_FILENO)) {
+        ++m_sink->dropped;
+        return;
+    }
+    if (const std::int64_t lost = std::exchange(m_sink->dropped, 0); lost > 0) {
+        const std::string note = fmt::format("{} lines of the log are lost: nobody read it", lost);
+        m_sink->logger.log(spdlog::level::warn, "{}", m_sink->json ? fmt::format("\"message\":\"{}\"", note) : note);
     }
     m_sink->logger.log(to_spdlog(level), "{}", line);
 }

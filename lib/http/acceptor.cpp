@@ -77,11 +77,14 @@ void Acceptor::run() {
 // Handshakes that have begun may still end, which takes their clients a round trip.
 void Acceptor::finish() {
     constexpr int k_handshake_ms = 20;
+    constexpr int k_most_rounds = 50;  // somebody may go on opening connections that were begun before
     m_listener.turn_away();
+    const bool tcp = m_listener.address().unix_path.empty();
     pollfd waiting{m_listener.fd(), POLLIN, 0};
-    do {
-        accept_all(true);
-    } while (m_listener.address().unix_path.empty() && poll(&waiting, 1, k_handshake_ms) > 0);
+    int round = 0;
+    // Without a free descriptor the rest cannot be taken: it would stay readable for ever.
+    while (accept_all(true) == Next::wait && tcp && ++round < k_most_rounds && poll(&waiting, 1, k_handshake_ms) > 0) {
+    }
 }
 
 // `last`: the server stops, what waits in the backlog is taken whatever the number.

@@ -47,6 +47,7 @@ struct Connection {
     Framer framer;
     Phase phase = Phase::idle;
     bool half_closed = false;  ///< the client will send no more
+    bool fresh = true;         ///< has not had a request yet
     std::string pending{};     ///< bytes read beyond the message in work: pipelined requests
     Message message{};         ///< in work
     Ending ending = Ending::keep;

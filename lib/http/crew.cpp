@@ -1,7 +1,5 @@
 #include "http/crew.h"
 
-#include <fmt/core.h>
-
 #include <chrono>
 #include <system_error>
 #include <utility>
@@ -70,7 +68,8 @@ Crew::~Crew() {
 
 void Crew::work(Threads::iterator self) {
     const std::unique_ptr<Worker> worker = m_make_worker();
-    while (Reactor* reactor = next_reactor()) {
+    bool fresh = true;
+    while (Reactor* reactor = next_reactor(std::exchange(fresh, false))) {
         const Seat::Tenure tenure = reactor->seat().sit();
         SeatBlocker blocker(*this, *reactor, tenure);
         const BlockerScope scope(blocker);
@@ -88,15 +87,15 @@ void Crew::work(Threads::iterator self) {
     }
 }
 
-// Null: this thread is not needed any more.
-Reactor* Crew::next_reactor() {
+// Null: this thread is not needed any more. `fresh`: it has just started, and was counted when it was.
+Reactor* Crew::next_reactor(bool fresh) {
     std::unique_lock lock(m_mutex);
-    if (m_vacant.empty() && m_idle >= k_most_idle) {
+    if (!fresh && m_vacant.empty() && m_spare >= k_most_idle) {
         return nullptr;
     }
-    ++m_idle;
+    m_spare += fresh ? 0 : 1;
     m_changed.wait(lock, [this] { return !m_vacant.empty() || m_drained == m_reactors.size(); });
-    --m_idle;
+    --m_spare;
     if (m_vacant.empty()) {
         return nullptr;
     }
@@ -111,6 +110,7 @@ bool Crew::spawn() {
     try {
         const auto self = m_threads.emplace(m_threads.end());
         *self = std::jthread([this, self] { work(self); });
+        ++m_spare;
     } catch (const std::system_error&) {
         m_threads.pop_back();
         return false;
@@ -118,14 +118,25 @@ bool Crew::spawn() {
     return true;
 }
 
-// A seat without a runner: an idle thread takes it, or a new one. If the system gives none, the next that comes back.
+// Before a seat is left: somebody must be there to take it. False: the system gives no more threads.
+bool Crew::reserve_spare() {
+    const std::lock_guard lock(m_mutex);
+    const bool there = m_spare > m_vacant.size() + m_reserved || spawn();
+    m_reserved += there ? 1 : 0;
+    return there;
+}
+
+void Crew::free_spare() {
+    const std::lock_guard lock(m_mutex);
+    --m_reserved;
+}
+
+// A seat without a runner, for which a thread is reserved.
 void Crew::offer(Reactor& reactor) {
     {
         const std::lock_guard lock(m_mutex);
+        --m_reserved;
         m_vacant.push_back(&reactor);
-        if (m_idle < m_vacant.size() && !spawn()) {
-            m_log.error(fmt::format("the system gives no more threads: {} handlers wait", m_load.away.load()));
-        }
     }
     m_changed.notify_one();
 }
@@ -134,13 +145,14 @@ Result<void> Crew::leave_seat(Reactor& reactor, Seat::Tenure tenure) {
     if (!reactor.seat().handling(tenure)) {
         return {};  // the watchdog was here already
     }
-    if (m_load.away.fetch_add(1, std::memory_order_relaxed) >= m_max_away) {
+    if (m_load.away.fetch_add(1, std::memory_order_relaxed) >= m_max_away || !reserve_spare()) {
         m_load.away.fetch_sub(1, std::memory_order_relaxed);
         return Error{Code::busy, "too many requests wait for something slow", "blocking", k_retry_after_full};
     }
     if (reactor.seat().leave(tenure)) {
         offer(reactor);
     } else {
+        free_spare();
         m_load.away.fetch_sub(1, std::memory_order_relaxed);
     }
     return {};
@@ -169,10 +181,15 @@ bool Crew::look_after(Reactor& reactor) {
     }
     // Counted first: the handler may end at any moment, and is then taken off.
     const bool room = m_load.away.fetch_add(1, std::memory_order_relaxed) < m_max_away;
-    if (room && reactor.seat().take_if_since_before(m_clock.boot_ns() - std::chrono::nanoseconds{k_look}.count())) {
+    const std::int64_t limit_ns = m_clock.boot_ns() - std::chrono::nanoseconds{k_look}.count();
+    const bool stuck = room && reactor.seat().handling_since_before(limit_ns) && reserve_spare();
+    if (stuck && reactor.seat().take_if_since_before(limit_ns)) {
         offer(reactor);
-    } else {
-        m_load.away.fetch_sub(1, std::memory_order_relaxed);
+        return true;
+    }
+    m_load.away.fetch_sub(1, std::memory_order_relaxed);
+    if (stuck) {
+        free_spare();
     }
     return true;
 }

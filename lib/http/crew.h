@@ -45,8 +45,10 @@ class Crew {
     using Threads = std::list<std::jthread>;
 
     void work(Threads::iterator self);
-    Reactor* next_reactor();
+    Reactor* next_reactor(bool fresh);
     bool spawn();
+    bool reserve_spare();
+    void free_spare();
     void offer(Reactor& reactor);
     Result<void> leave_seat(Reactor& reactor, Seat::Tenure tenure);
     void watch(const std::stop_token& stop);
@@ -64,7 +66,8 @@ class Crew {
     std::condition_variable m_changed{};      ///< for idle threads
     std::condition_variable m_all_drained{};  ///< for the destructor
     std::deque<Reactor*> m_vacant{};          ///< reactors that wait for a runner
-    std::size_t m_idle = 0;                   ///< threads that wait for a reactor
+    std::size_t m_spare = 0;                  ///< threads that wait for a reactor, or are about to
+    std::size_t m_reserved = 0;               ///< of these, those whose reactor is not vacant yet
     std::size_t m_drained = 0;                ///< reactors that need no runner any more
     Threads m_threads{};
     Threads m_retired{};  ///< ended or about to, joined at the next occasion

@@ -52,14 +52,9 @@ std::vector<std::string_view> members(const Fields& fields, std::string_view nam
     return found;
 }
 
-}  // namespace
-
-std::string forwarded_client(const Fields& fields, const std::string& peer, const Networks& trusted) {
-    std::vector<std::string_view> chain = members(fields, "Forwarded");
-    std::transform(chain.begin(), chain.end(), chain.begin(), for_parameter);
-    if (chain.empty()) {
-        chain = members(fields, "X-Forwarded-For");
-    }
+// The last address that is no trusted proxy's; `peer` where there is none.
+std::string last_stranger(const std::vector<std::string_view>& chain, const std::string& peer,
+                          const Networks& trusted) {
     std::string client = peer;
     for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
         const std::string_view address = bare_address(*at);
@@ -72,6 +67,20 @@ std::string forwarded_client(const Fields& fields, const std::string& peer, cons
         }
     }
     return client;
+}
+
+}  // namespace
+
+std::string forwarded_client(const Fields& fields, const std::string& peer, const Networks& trusted) {
+    std::vector<std::string_view> forwarded = members(fields, "Forwarded");
+    std::transform(forwarded.begin(), forwarded.end(), forwarded.begin(), for_parameter);
+    const std::vector<std::string_view> x_forwarded = members(fields, "X-Forwarded-For");
+    const std::string one = last_stranger(forwarded, peer, trusted);
+    const std::string other = last_stranger(x_forwarded, peer, trusted);
+    if (forwarded.empty() || x_forwarded.empty()) {
+        return forwarded.empty() ? other : one;
+    }
+    return one == other ? one : peer;
 }
 
 }  // namespace mt::http

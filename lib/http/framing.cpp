@@ -151,7 +151,7 @@ Message Framer::take() {
     Message message{std::move(m_head.request), m_head.http11, m_head.keep_alive};
     m_progress = Progress::empty;
     m_scanner = {};
-    m_text.clear();
+    std::string().swap(m_text);
     m_size = 0;
     m_line_size = 0;
     m_in_first_line = true;

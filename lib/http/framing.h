@@ -18,6 +18,9 @@ struct Message {
     Request request{};
     bool http11 = true;      ///< false: HTTP/1.0
     bool keep_alive = true;  ///< the client wants the connection to stay
+
+    /// Exchanges the contents, memory included.
+    void swap(Message& other) { std::swap(*this, other); }
 };
 
 /// Finds the requests in the bytes of one connection, strictly by RFC 9112. The outcome does not depend on how the
@@ -41,7 +44,7 @@ class Framer {
     [[nodiscard]] Progress progress() const { return m_progress; }
 
     /// Bytes that it keeps of the message so far.
-    [[nodiscard]] std::size_t held() const { return m_text.size() + m_head.request.body.size(); }
+    [[nodiscard]] std::size_t held() const { return m_text.capacity() + m_head.request.body.capacity(); }
 
     /// The message, as far as it came, asks for a reply without a body.
     [[nodiscard]] bool is_head_request() const { return m_is_head_request; }

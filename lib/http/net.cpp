@@ -174,9 +174,9 @@ Result<Listener> Listener::open_unix(const Address& address) {
     return listener;
 }
 
-// Closing a listener resets what waits in its queue, so the queue must not grow any more when it is emptied for the last
-// time. A TCP listener knows no such state: shutdown() would reset the queue, too. A filter drops each SYN instead, whose
-// sender tries again a second later and is refused then.
+// Closing a listener resets what waits in its queue, so the queue must not grow any more when it is emptied for the
+// last time. A TCP listener knows no such state: shutdown() would reset the queue, too. A filter drops each SYN
+// instead, whose sender tries again a second later and is refused then.
 void Listener::turn_away() const {
     if (!m_address.unix_path.empty()) {
         shutdown(m_fd.get(), SHUT_RD);

@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "http/net.h"
 #include "base/networks.h"
+#include "http/net.h"
 
 namespace mt::http {
 

@@ -17,6 +17,8 @@ constexpr std::int64_t k_sweep_ns = 250'000'000;            // how late a timeou
 constexpr std::int64_t k_poll_again_ns = 2'000'000;         // handlers run that long before others are looked after
 constexpr std::int64_t k_reading_grace_ns = 1'000'000'000;  // for requests that are on their way when the drain begins
 
+constexpr std::chrono::seconds k_retry_elsewhere{1};
+
 constexpr std::uint32_t k_events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 bool watch(int epoll, int fd, std::uint32_t events, void* tag) {
@@ -81,11 +83,8 @@ void Reactor::wake() {
 }
 
 Reactor::Outcome Reactor::run(Worker& worker, Seat::Tenure tenure) {
-    m_now_ns = m_clock.boot_ns();
     while (m_drain_end_ns == 0 || connections() > 0) {
-        if (!answer_ready(worker, tenure)) {
-            return Outcome::seat_lost;
-        }
+        // First of all: who takes over after a handler that waits finds the urgent requests that came meanwhile.
         poll();
         take_mail();
         take_unfinished();
@@ -93,20 +92,22 @@ Reactor::Outcome Reactor::run(Worker& worker, Seat::Tenure tenure) {
         if (m_draining.load()) {
             drain_step();
         }
+        if (!answer_ready(worker, tenure)) {
+            return Outcome::seat_lost;
+        }
     }
     return Outcome::drained;
 }
 
 // False: the seat is lost, and nothing of the reactor may be touched but through the mailbox.
 bool Reactor::answer_ready(Worker& worker, Seat::Tenure tenure) {
-    if (m_ready.empty()) {
+    if (m_ready.empty() && m_urgent.empty()) {
         return true;
     }
     m_around.pulse.beat();
     const std::int64_t until_ns = m_now_ns + k_poll_again_ns;
     do {
-        Connection& connection = *m_ready.front();
-        m_ready.pop_front();
+        Connection& connection = next_ready();
         if (m_now_ns - connection.ready_ns > std::chrono::nanoseconds{m_limits.queue_timeout}.count()) {
             overloaded(connection, "the request has waited too long for its turn");
             continue;
@@ -119,8 +120,19 @@ bool Reactor::answer_ready(Worker& worker, Seat::Tenure tenure) {
         }
         m_now_ns = m_clock.boot_ns();
         returned(connection);
-    } while (!m_ready.empty() && m_now_ns < until_ns);
+    } while (!(m_ready.empty() && m_urgent.empty()) && m_now_ns < until_ns);
     return true;
+}
+
+// Urgent requests go first, but a flood of them leaves every fifth turn to the others.
+Connection& Reactor::next_ready() {
+    constexpr int k_most_in_a_row = 4;
+    const bool urgent = !m_urgent.empty() && (m_ready.empty() || m_urgent_in_a_row < k_most_in_a_row);
+    m_urgent_in_a_row = urgent ? m_urgent_in_a_row + 1 : 0;
+    std::deque<Connection*>& queue = urgent ? m_urgent : m_ready;
+    Connection* next = queue.front();
+    queue.pop_front();
+    return *next;
 }
 
 void Reactor::poll() {
@@ -141,7 +153,7 @@ void Reactor::handle(const epoll_event& event) {
 }
 
 int Reactor::wait_ms() const {
-    if (!m_unfinished.empty() || !m_ready.empty()) {
+    if (!m_unfinished.empty() || !m_ready.empty() || !m_urgent.empty()) {
         return 0;
     }
     if (connections() == 0) {
@@ -224,11 +236,14 @@ void Reactor::drain_step() {
 
 // A request that is still on its way is no call in flight: its sender has had the time of grace.
 void Reactor::close_unfinished() {
+    const Error stopping{Code::unavailable, "the server is shutting down", "drain", k_retry_elsewhere};
     for (const auto& connection : m_connections) {
-        const bool reading = connection && (connection->flags.load() & k_busy) == 0 &&
-                             (connection->phase == Phase::head || connection->phase == Phase::body ||
-                              connection->phase == Phase::handshake);
-        if (reading) {
+        if (!connection || (connection->flags.load() & k_busy) != 0) {
+            continue;
+        }
+        if (connection->phase == Phase::head || connection->phase == Phase::body) {
+            refuse(*connection, stopping);
+        } else if (connection->phase == Phase::idle || connection->phase == Phase::handshake) {
             close(*connection);
         }
     }

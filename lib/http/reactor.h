@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/networks.h"
 #include "base/result.h"
 #include "http/connection.h"
 #include "http/fd.h"
 #include "http/load.h"
-#include "base/networks.h"
 #include "http/pulse.h"
 #include "http/reply.h"
 #include "http/seat.h"
@@ -68,6 +68,7 @@ class Reactor {
 
     // The loop (reactor.cpp).
     bool answer_ready(Worker& worker, Seat::Tenure tenure);
+    Connection& next_ready();
     void poll();
     void handle(const epoll_event& event);
     void wake();
@@ -111,7 +112,9 @@ class Reactor {
     std::vector<char> m_scratch;
     std::vector<std::unique_ptr<Connection>> m_connections{};  ///< by descriptor
     std::deque<Connection*> m_ready{};                         ///< complete requests that wait for their handler
-    std::vector<int> m_unfinished{};                           ///< descriptors with more to do, after a fair share
+    std::deque<Connection*> m_urgent{};                        ///< those that overtake
+    int m_urgent_in_a_row = 0;
+    std::vector<int> m_unfinished{};  ///< descriptors with more to do, after a fair share
     std::int64_t m_now_ns = 0;
     std::int64_t m_next_sweep_ns = 0;
     std::int64_t m_drain_end_ns = 0;  ///< not 0: the drain has begun

@@ -12,6 +12,7 @@ namespace {
 using State = IoResult::State;
 
 constexpr int k_moves_per_turn = 16;             // reads or writes: a fair share, then others come first
+constexpr std::size_t k_modest = 64UL * 1024;    // bytes of a request that are taken however full the memory is
 constexpr std::size_t k_progress = 16UL * 1024;  // bytes that a slow reader takes within the write timeout
 constexpr std::chrono::seconds k_linger{2};
 constexpr std::chrono::seconds k_retry_after_full{1};
@@ -26,6 +27,11 @@ Phase phase_of(Framer::Progress progress) {
             break;
     }
     return Phase::body;
+}
+
+// Gives the memory back, which an assignment or clear() would keep.
+void release(std::string& text) {
+    std::string().swap(text);
 }
 
 Error full(std::string_view why) {
@@ -46,7 +52,8 @@ void Reactor::on_activity(Connection& connection, std::uint32_t events) {
     }
     connection.flags.store(0);
     connection.half_closed = connection.half_closed || gone;
-    const bool waits_to_write = connection.phase == Phase::writing || connection.phase == Phase::handshake;
+    // A TLS connection may have something to write of its own accord.
+    const bool waits_to_write = connection.phase == Phase::writing || connection.channel.is_tls();
     if (gone || readable || waits_to_write) {
         advance(connection);
     }
@@ -117,8 +124,10 @@ bool Reactor::consume(Connection& connection, std::string_view bytes, bool drain
         refuse(connection, complete.error());
         return false;
     }
-    connection.held.set(connection.framer.held());
-    if (m_around.load.buffered.load(std::memory_order_relaxed) > m_limits.max_buffered) {
+    const std::size_t held = connection.framer.held();
+    connection.held.set(held);
+    // Only who holds much is refused: others did not fill the memory.
+    if (held > k_modest && m_around.load.buffered.load(std::memory_order_relaxed) > m_limits.max_buffered) {
         refuse(connection, full("the server holds too much of unanswered requests"));
         return false;
     }
@@ -128,7 +137,11 @@ bool Reactor::consume(Connection& connection, std::string_view bytes, bool drain
         return false;
     }
     if (connection.framer.wants_continue()) {
-        connection.channel.write("HTTP/1.1 100 Continue\r\n\r\n");
+        constexpr std::string_view k_continue = "HTTP/1.1 100 Continue\r\n\r\n";
+        if (connection.channel.write(k_continue).bytes < k_continue.size()) {
+            close(connection);  // a client that has left no room for these few bytes
+            return false;
+        }
     }
     return true;
 }
@@ -141,6 +154,8 @@ void Reactor::dispatch(Connection& connection, bool drained) {
     request.loopback = connection.peer.loopback;
     connection.stop = std::stop_source{};
     connection.phase = Phase::idle;
+    connection.fresh = false;
+    connection.held.set(request.body.capacity() + connection.pending.size());
     if (connection.half_closed) {
         connection.stop.request_stop();
     }
@@ -148,7 +163,7 @@ void Reactor::dispatch(Connection& connection, bool drained) {
     connection.ready_ns = m_now_ns;
     connection.in_flight.set(1);
     if (m_around.hooks.is_urgent && m_around.hooks.is_urgent(request)) {
-        m_ready.push_front(&connection);
+        m_urgent.push_back(&connection);
     } else if (m_around.load.in_flight.load(std::memory_order_relaxed) > m_limits.max_in_flight) {
         overloaded(connection, "the server has too many requests in flight");
     } else {
@@ -161,7 +176,8 @@ void Reactor::await_more(Connection& connection) {
     if (phase != connection.phase) {
         set_phase(connection, phase);
     }
-    if (m_drain_end_ns != 0 && phase == Phase::idle) {
+    // Who has just connected is about to send something; close_unfinished() ends the wait.
+    if (m_drain_end_ns != 0 && phase == Phase::idle && !connection.fresh) {
         close(connection);
     }
 }
@@ -169,12 +185,21 @@ void Reactor::await_more(Connection& connection) {
 void Reactor::returned(Connection& connection) {
     const unsigned marks = connection.flags.exchange(0);
     connection.half_closed = connection.half_closed || (marks & k_gone) != 0;
-    connection.held.set(0);
+    connection.in_flight.set(0);
+    connection.held.set(connection.outgoing.capacity());
     if (connection.ending == Ending::cut) {
         return cut(connection);
     }
+    // Nothing has come and nothing is left: the next event will tell.
+    if (connection.outgoing.empty() && connection.ending == Ending::keep && connection.pending.empty() &&
+        (marks & (k_readable | k_gone)) == 0 && m_drain_end_ns == 0) {
+        return set_phase(connection, Phase::idle);
+    }
     if (connection.outgoing.empty()) {
         return go_on(connection);
+    }
+    if (m_around.load.buffered.load(std::memory_order_relaxed) > m_limits.max_buffered) {
+        return close(connection);  // a slow reader pays first
     }
     connection.progress_at = connection.sent + k_progress;
     set_phase(connection, Phase::writing);
@@ -193,7 +218,8 @@ void Reactor::flush(Connection& connection) {
         }
         connection.sent += moved.bytes;
         if (connection.sent == connection.outgoing.size()) {
-            connection.outgoing = {};
+            release(connection.outgoing);
+            connection.held.set(0);
             return go_on(connection);
         }
         if (connection.sent >= connection.progress_at) {
@@ -206,7 +232,6 @@ void Reactor::flush(Connection& connection) {
 
 // The reply is out.
 void Reactor::go_on(Connection& connection) {
-    connection.in_flight.set(0);
     if (connection.ending == Ending::close || m_abandon.load(std::memory_order_relaxed)) {
         return linger(connection);
     }
@@ -216,13 +241,14 @@ void Reactor::go_on(Connection& connection) {
 
 // The message was read whole, so the connection may live on.
 void Reactor::overloaded(Connection& connection, std::string_view why) {
-    connection.flags.store(0);
+    const unsigned marks = connection.flags.exchange(0);
+    connection.half_closed = connection.half_closed || (marks & k_gone) != 0;
     connection.in_flight.set(0);
     connection.held.set(0);
     const bool keep = connection.message.keep_alive && connection.message.http11 && m_drain_end_ns == 0;
     const Error error = full(why);
     const std::string reply = fault_reply(connection, error, keep ? Persistence::keep : Persistence::close);
-    connection.message = {};
+    Message().swap(connection.message);
     if (connection.channel.write(reply).bytes < reply.size() || !keep) {
         return linger(connection);
     }
@@ -261,7 +287,9 @@ void Reactor::linger(Connection& connection) {
         return close(connection);
     }
     connection.channel.end_writing();
-    connection.pending = {};
+    release(connection.pending);
+    Framer unused(m_limits);
+    std::swap(connection.framer, unused);
     connection.held.set(0);
     set_phase(connection, Phase::lingering);
     discard(connection);

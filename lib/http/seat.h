@@ -36,6 +36,10 @@ class Seat {
     [[nodiscard]] bool handling() const { return (m_word.load() & k_handling) != 0; }
     [[nodiscard]] bool handling(Tenure tenure) const { return m_word.load() == ((tenure << 1U) | k_handling); }
 
+    [[nodiscard]] bool handling_since_before(std::int64_t limit_ns) const {
+        return handling() && m_since_ns.load(std::memory_order_relaxed) < limit_ns;
+    }
+
     /// Takes the seat if its runner has been inside one handler since before `limit_ns`. A handler that begins in this
     /// very moment may lose it too, which costs a thread's change and nothing else.
     bool take_if_since_before(std::int64_t limit_ns) {

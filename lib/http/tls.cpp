@@ -22,10 +22,13 @@ namespace mt::http {
 struct TlsSocket {
     int fd;
     bool ended = false;           ///< the call at hand has met the client's FIN
+    bool empty = false;           ///< the call at hand has found nothing more to read
     std::optional<char> first{};  ///< byte that came
 };
 
 namespace {
+
+constexpr int k_most_empty_records = 32;
 
 constexpr std::array<unsigned char, 9> k_protocols{8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  // RFC 7301 section 3.1
 
@@ -42,6 +45,7 @@ int receive(BIO* bio, char* out, int size) {
     } else if (got == 0) {
         socket.ended = true;
     } else if (got < 0 && would_wait()) {
+        socket.empty = true;
         BIO_set_retry_read(bio);
     }
     return static_cast<int>(got);
@@ -127,7 +131,9 @@ void configure(SSL_CTX* context) {
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(context,
                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(context, 1);  // a record in one recv() instead of two
+    // Otherwise one call goes on for as long as a client sends records without content. Nor are records read ahead,
+    // which would all be worked off by one call.
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
     SSL_CTX_set_default_passwd_cb(context, refuse_passphrase);
@@ -185,6 +191,7 @@ std::unique_ptr<TlsSession> TlsSession::create(const TlsContext& context, int fd
 SSL* TlsSession::begin() {
     ERR_clear_error();
     m_socket->ended = false;
+    m_socket->empty = false;
     return m_session.get();
 }
 
@@ -224,7 +231,15 @@ IoResult TlsSession::read(std::span<char> out) {
     }
     std::size_t got = 0;
     const int returned = SSL_read_ex(begin(), out.data(), out.size(), &got);
-    return conclude(returned, got);
+    const IoResult result = conclude(returned, got);
+    if (result.state == IoResult::State::moved) {
+        m_empty_records = 0;
+    } else if (result.state == IoResult::State::again && !m_socket->empty && SSL_want_read(m_session.get()) == 1) {
+        // A record without content (a key update, a ticket) has been read; more may wait.
+        m_broken = ++m_empty_records > k_most_empty_records;
+        return {m_broken ? IoResult::State::broken : IoResult::State::moved};
+    }
+    return result;
 }
 
 IoResult TlsSession::write(std::string_view bytes) {

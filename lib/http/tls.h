@@ -70,7 +70,8 @@ class TlsSession {
     [[nodiscard]] bool ready() const { return m_ready; }
     /// The handshake failed because the client sent plain HTTP. Nothing was sent, so a plain reply can be.
     [[nodiscard]] bool spoke_plain_http() const;
-    /// Reads at most one record's worth. Call until `again`: the socket may be empty while bytes wait in here.
+    /// Reads at most one record's worth, which may be nothing. Call until `again`: the socket may be empty while bytes
+    /// wait in here. A client that sends nothing but records without content is `broken` after some.
     IoResult read(std::span<char> out);
     /// May move only a part, a record at most. After `again` the next call must begin with the same bytes and have no
     /// fewer of them, but they may lie elsewhere.
@@ -88,6 +89,7 @@ class TlsSession {
     std::unique_ptr<SSL, OpenSslFree> m_session;
     bool m_ready = false;
     bool m_broken = false;
+    int m_empty_records = 0;  ///< without content, since the last one with
 };
 
 /// The authorities whose certificates a client believes. Immutable, thread-safe, shared by clients.

@@ -22,6 +22,7 @@ void Worker::answer(Connection& connection, const Signals& signals) {
     Wire wire(connection, m_limits, signals.abandon);
     Exchange exchange({connection.message, wire, m_date, connection.stop.get_token(), signals.draining});
     connection.ending = respond(exchange, wire);
+    std::string().swap(connection.message.request.body);  // an idle connection keeps little
     connection.message.request = {};
 }
 

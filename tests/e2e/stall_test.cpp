@@ -16,7 +16,7 @@ namespace {
 
 constexpr int k_cold_tenants = 60;
 constexpr int k_sessions = 10;
-constexpr int k_calls = 80;  // of each of three kinds
+constexpr int k_calls = 300;  // of each of three kinds
 constexpr double k_bound_ms = 50;
 constexpr std::chrono::seconds k_patience{20};
 
@@ -84,10 +84,9 @@ void ask_livez(RawClient& client) {
     REQUIRE(client.reply().status == 200);
 }
 
-// How long 50 questions take, over kept and new connections in turn, sorted.
-std::vector<double> livez_times(const http::Address& address, RawClient& kept) {
+// How long 50 questions take, over kept and new connections in turn.
+void measure_livez(const http::Address& address, RawClient& kept, std::vector<double>& times) {
     constexpr int k_questions = 50;
-    std::vector<double> times;
     for (int i = 0; i < k_questions; ++i) {
         const auto start = std::chrono::steady_clock::now();
         if (i % 2 == 0) {
@@ -98,20 +97,6 @@ std::vector<double> livez_times(const http::Address& address, RawClient& kept) {
         }
         times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
-    std::sort(times.begin(), times.end());
-    return times;
-}
-
-// The largest of them has a second chance, because other processes use the machine, too.
-void check_livez(const http::Address& address, RawClient& kept, const char* when) {
-    std::vector<double> times = livez_times(address, kept);
-    if (times.back() >= k_bound_ms) {
-        MESSAGE(when, ": the slowest answer took ", times.back(), " ms, once more");
-        times = livez_times(address, kept);
-    }
-    MESSAGE(when, ": median ", times[times.size() / 2], " ms, largest ", times.back(), " ms");
-    CHECK(times[times.size() / 2] < k_bound_ms);
-    CHECK(times.back() < k_bound_ms);
 }
 
 std::size_t threads_of(pid_t process) {
@@ -119,24 +104,42 @@ std::size_t threads_of(pid_t process) {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(tasks), {}));
 }
 
-TEST_CASE("while every database stalls and calls hang, /livez answers within 50 ms") {
+void check_healthy(Server& server) {
+    CHECK(server.send("POST", "/warm?session=s0", {}, "Hello").status == 200);
+    CHECK(server.send("POST", "/cold-0?session=s", {}, "Hello").status == 200);
+    CHECK(time_until([&] { return server.get("/readyz").status == 200; }, k_patience));
+    CHECK(server.terminate().exit == 0);
+}
+
+struct Answers {
+    double median_ms;
+    double largest_ms;
+};
+
+// Stalls a server of its own, asks it while calls begin to hang and while all of them do, and lets it go on.
+Answers stall_everything() {
     const Site site(site_toml());
     Server server = site.serve({"--no-access-log"});
     const http::Address address{"127.0.0.1", server.port(), ""};
     for (int i = 0; i < k_sessions; ++i) {
         REQUIRE(server.send("POST", "/warm?session=s" + std::to_string(i), {}, "Hello").status == 200);
     }
+    const std::vector<std::string> calls = needy_calls(site.operator_token());
+    std::vector<RawClient> clients;
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+        clients.emplace_back(address);
+    }
     RawClient kept(address);
     Stall stall(site);
     REQUIRE(stall.size() == k_cold_tenants + 2);
-    std::vector<RawClient> clients;
-    for (const std::string& call : needy_calls(site.operator_token())) {
-        REQUIRE(clients.emplace_back(address).send(call));
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+        REQUIRE(clients[i].send(calls[i]));
     }
-    check_livez(address, kept, "as they begin to hang");
-    // Each of them waits in a thread of its own.
-    CHECK(time_until([&] { return threads_of(server.process().pid()) >= clients.size(); }, k_patience));
-    check_livez(address, kept, "while they hang");
+    std::vector<double> times;
+    measure_livez(address, kept, times);
+    // Each call that hangs does so in a thread of its own.
+    CHECK(time_until([&] { return threads_of(server.process().pid()) >= calls.size(); }, k_patience));
+    measure_livez(address, kept, times);
     const auto answered = [](const RawClient& client) { return client.readable(); };
     CHECK(std::none_of(clients.begin(), clients.end(), answered));
     stall.release();
@@ -146,11 +149,21 @@ TEST_CASE("while every database stalls and calls hang, /livez answers within 50 
         CHECK_MESSAGE((status == 200 || status == 503), status);
         served += status == 200 ? 1 : 0;
     }
-    MESSAGE(served, " of ", clients.size(), " calls served");
-    CHECK(server.send("POST", "/warm?session=s0", {}, "Hello").status == 200);
-    CHECK(server.send("POST", "/cold-0?session=s", {}, "Hello").status == 200);
-    CHECK(time_until([&] { return server.get("/readyz").status == 200; }, k_patience));
-    CHECK(server.terminate().exit == 0);
+    check_healthy(server);
+    std::sort(times.begin(), times.end());
+    MESSAGE("median ", times[times.size() / 2], " ms, largest ", times.back(), " ms; then ", served, " of ",
+            calls.size(), " calls were served");
+    return {times[times.size() / 2], times.back()};
+}
+
+// Once more when the largest is too large: other processes use the machine, too.
+TEST_CASE("while every database stalls and calls hang, /livez answers within 50 ms") {
+    Answers answers = stall_everything();
+    if (answers.largest_ms >= k_bound_ms) {
+        answers = stall_everything();
+    }
+    CHECK(answers.median_ms < k_bound_ms);
+    CHECK(answers.largest_ms < k_bound_ms);
 }
 
 }  // namespace

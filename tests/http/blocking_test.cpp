@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/blocking.h"
@@ -21,9 +23,21 @@ using mt::test::Event;
 using mt::test::eventually;
 using mt::test::get;
 using mt::test::has;
+using mt::test::post;
 using mt::test::RawClient;
 using mt::test::RawReply;
 using mt::test::TestServer;
+
+std::size_t resident_kib() {
+    std::ifstream status("/proc/self/status");
+    std::size_t kib = 0;
+    for (std::string name; status >> name;) {
+        if (name == "VmRSS:") {
+            status >> kib;
+        }
+    }
+    return kib;
+}
 
 ServerLimits one_worker() {
     ServerLimits limits;
@@ -270,13 +284,12 @@ TEST_CASE("a stream keeps little for a client that does not read, and others are
 
 TEST_CASE("the memory for unanswered requests is bounded over all connections") {
     ServerLimits limits = one_worker();
-    limits.max_buffered = 1000;
+    limits.max_buffered = 150'000;
     TestServer server([](const Request&, Responder& responder) { responder.send({}); }, limits);
-    const std::string part = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 700\r\n\r\n" + std::string(600, 'x');
+    const std::string part = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100100\r\n\r\n" + std::string(100'000, 'x');
     RawClient first = server.connect();
     RawClient second = server.connect();
     REQUIRE(first.send(part));
-    REQUIRE(eventually([&] { return server.server().connections() == 2; }));
     REQUIRE(second.send(part));
     // Whichever comes second is refused; the place is free again afterwards.
     CHECK(eventually([&] { return first.readable() || second.readable(); }));
@@ -285,8 +298,64 @@ TEST_CASE("the memory for unanswered requests is bounded over all connections") 
     const RawReply reply = refused.reply();
     CHECK(reply.status == 503);
     CHECK(has(reply.head, "Connection: close\r\n"));
+    RawClient modest = server.connect();
+    REQUIRE(modest.send(post("/", std::string(60'000, 'x'))));
+    CHECK(modest.reply().status == 200);  // it did not fill the memory
     REQUIRE(other.send(std::string(100, 'x')));
     CHECK(other.reply().status == 200);
     REQUIRE(other.send(part + std::string(100, 'x')));
     CHECK(other.reply().status == 200);
+}
+
+TEST_CASE("an idle connection keeps none of the memory of its earlier requests and replies") {
+    const std::size_t before = resident_kib();
+    ServerLimits limits = one_worker();
+    limits.max_body = 4UL * 1024 * 1024;
+    TestServer server([](const Request&, Responder& responder) { responder.send({}); }, limits);
+    std::vector<RawClient> idle;
+    for (int i = 0; i < 100; ++i) {
+        idle.push_back(server.connect());
+        REQUIRE(idle.back().send(post("/", std::string(limits.max_body, 'x'))));
+        REQUIRE(idle.back().reply().status == 200);
+    }
+    CHECK(resident_kib() < before + 100UL * 1024);  // of 400 MB that came
+}
+
+TEST_CASE("a flood of urgent requests leaves turns to the others") {
+    ServerLimits limits = one_worker();
+    mt::Log log(mt::LogLevel::off);
+    std::atomic<bool> ordinary{false};
+    mt::http::Server server({[&](const Request& request, Responder& responder) {
+                                 ordinary = ordinary || request.path == "/ordinary";
+                                 responder.send({});
+                             },
+                             TestServer::encode,
+                             {},
+                             [](const Request& request) { return request.path == "/urgent"; }},
+                            limits, log);
+    const auto address = server.start({"127.0.0.1", 0, ""});
+    REQUIRE(address);
+    std::string flood;
+    for (int i = 0; i < 100; ++i) {
+        flood += get("/urgent");
+    }
+    std::atomic<bool> over{false};
+    std::vector<std::jthread> clients;
+    for (int c = 0; c < 3; ++c) {
+        clients.emplace_back([&] {
+            RawClient client(*address);
+            while (!over && client.send(flood)) {
+                for (int i = 0; i < 100; ++i) {
+                    client.reply();
+                }
+            }
+        });
+    }
+    RawClient client(*address);
+    for (int i = 0; i < 100; ++i) {
+        REQUIRE(client.send(get("/ordinary")));
+        CHECK(client.reply().status == 200);
+    }
+    over = true;
+    CHECK(ordinary);
 }

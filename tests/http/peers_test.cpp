@@ -41,7 +41,9 @@ TEST_CASE("forwarding fields are believed as far as trusted proxies wrote them")
     CHECK(client_of({{"X-Forwarded-For", ""}}) == "10.0.0.1");
     CHECK(client_of({{"Forwarded", "for=203.0.113.9;proto=https;by=10.0.0.1"}}) == "203.0.113.9");
     CHECK(client_of({{"Forwarded", "for=198.51.100.1, for=\"[2001:db9::1]:80\", for=10.3.3.3"}}) == "2001:db9::1");
-    CHECK(client_of({{"Forwarded", "For=\"203.0.113.9:80\""}, {"X-Forwarded-For", "198.51.100.1"}}) == "203.0.113.9");
+    CHECK(client_of({{"Forwarded", "For=\"203.0.113.9:80\""}}) == "203.0.113.9");
+    CHECK(client_of({{"Forwarded", "for=203.0.113.9"}, {"X-Forwarded-For", "203.0.113.9"}}) == "203.0.113.9");
+    CHECK(client_of({{"Forwarded", "for=203.0.113.9"}, {"X-Forwarded-For", "198.51.100.1"}}) == "10.0.0.1");
     CHECK(client_of({{"Forwarded", "for=_hidden"}}) == "10.0.0.1");
     CHECK(client_of({{"Forwarded", "proto=https"}}) == "10.0.0.1");
     CHECK(client_of({{"Forwarded", "for=\"[\""}}) == "10.0.0.1");

@@ -25,13 +25,18 @@ TEST_CASE("a drain finishes requests in flight, closes idle connections and take
     Event entered;
     Event go_on;
     bool stopped = true;
-    TestServer server([&](const Request&, Responder& responder) {
+    TestServer server([&](const Request& request, Responder& responder) {
+        if (request.path == "/quick") {
+            return responder.send({});
+        }
         entered.set();
         go_on.wait();
         stopped = responder.stop_token().stop_requested();
         responder.send({.body = "done"});
     });
     RawClient idle = server.connect();
+    REQUIRE(idle.send(get("/quick")));
+    REQUIRE(idle.reply().status == 200);
     RawClient reading = server.connect();
     REQUIRE(reading.send("GET / HTTP/1.1\r\n"));
     RawClient working = server.connect();
@@ -41,16 +46,16 @@ TEST_CASE("a drain finishes requests in flight, closes idle connections and take
     bool end = false;
     CHECK(idle.rest(&end).empty());
     CHECK(end);
-    CHECK(mt::test::eventually([&server] { return !RawClient(server.address()).connected(); }));
+    REQUIRE(reading.send("Host: h\r\n\r\n"));
     go_on.set();
     const RawReply reply = working.reply();
     CHECK(reply.body == "done");
     CHECK(has(reply.head, "Connection: close\r\n"));
     CHECK_FALSE(stopped);
     working.leave();
-    REQUIRE(reading.send("Host: h\r\n\r\n"));
     CHECK(reading.reply().body == "done");
     reading.leave();
+    CHECK(mt::test::eventually([&server] { return !RawClient(server.address()).connected(); }));
     stopper.join();
     CHECK(server.server().connections() == 0);
 }
@@ -142,6 +147,20 @@ TEST_CASE("a client that waits in the backlog when the drain begins is answered"
     CHECK(client.reply().body == "just in time");
     client.leave();
     refused.leave();
+}
+
+TEST_CASE("a request that does not come to its end during a drain is told why") {
+    TestServer server([](const Request&, Responder& responder) { responder.send({}); });
+    RawClient half = server.connect();
+    REQUIRE(half.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na"));
+    RawClient fresh = server.connect();
+    REQUIRE(mt::test::eventually([&server] { return server.server().connections() == 2; }));
+    std::jthread stopper([&server] { server.server().stop(std::chrono::seconds(10)); });
+    const RawReply reply = half.reply();
+    CHECK(reply.status == 503);
+    CHECK(has(reply.head, "Connection: close\r\n"));
+    half.leave();
+    CHECK(fresh.rest().empty());
 }
 
 TEST_CASE("stop may be called twice, and without a start") {

@@ -295,6 +295,25 @@ TEST_CASE("without a free descriptor the server waits, without spinning, and acc
     setrlimit(RLIMIT_NOFILE, &before);
 }
 
+TEST_CASE("without a free descriptor the server stops all the same") {
+    TestServer server(echo);
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit few{128, before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    std::vector<mt::http::UniqueFd> fillers(128);
+    std::generate(fillers.begin(), fillers.end(), [] { return mt::http::UniqueFd(dup(0)); });
+    const auto last = std::find_if(fillers.rbegin(), fillers.rend(), [](const auto& fd) { return bool(fd); });
+    REQUIRE(last != fillers.rend());
+    last->reset();  // for the client's own socket
+    RawClient client = server.connect();
+    CHECK(client.send(get("/")));
+    server.server().stop(std::chrono::milliseconds(100));  // with this client in the backlog, for whom there is no room
+    CHECK(server.server().connections() == 0);
+    fillers.clear();
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
 TEST_CASE("2,000 idle connections cost no threads and do not stand in the way") {
     constexpr rlim_t k_needed = 4'200;
     rlimit files{};

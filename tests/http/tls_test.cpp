@@ -360,3 +360,33 @@ TEST_CASE("what somebody else's call into OpenSSL left behind is no fault of the
     CHECK(hear(line.session(), last).empty());
     CHECK(last == State::again);
 }
+
+TEST_CASE("a client that sends records without content holds no thread and is given up") {
+    OpenLine line;
+    for (int i = 0; i < 1'000; ++i) {
+        REQUIRE(SSL_key_update(line.client(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+        REQUIRE(SSL_do_handshake(line.client()) == 1);
+    }
+    line.carry();
+    char bytes[100];
+    int calls = 0;
+    mt::http::IoResult got{State::moved};
+    while (got.state == State::moved && got.bytes == 0 && ++calls < 1'000) {
+        got = line.session().read(bytes);
+    }
+    CAPTURE(calls);
+    CHECK(calls > 1);  // each call reads a record or so, then others have their turn
+    CHECK(got.state == State::broken);
+}
+
+TEST_CASE("a key update now and then is fine") {
+    OpenLine line;
+    State last = State::moved;
+    for (int i = 0; i < 100; ++i) {
+        REQUIRE(SSL_key_update(line.client(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+        line.client_says("x");
+        line.carry();
+        CHECK(hear(line.session(), last) == "x");
+        CHECK(last == State::again);
+    }
+}
