@@ -129,12 +129,12 @@ Sha256 sha256(std::string_view text) {
     // Looking the algorithm up and making a context take longer than hashing a key does.
     static const std::unique_ptr<EVP_MD, decltype(&EVP_MD_free)> k_algorithm(EVP_MD_fetch(nullptr, "SHA256", nullptr),
                                                                              EVP_MD_free);
-    static thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> t_context(EVP_MD_CTX_new(),
+    static thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> k_context(EVP_MD_CTX_new(),
                                                                                                 EVP_MD_CTX_free);
     Sha256 hash{};
-    if (EVP_DigestInit_ex2(t_context.get(), k_algorithm.get(), nullptr) != 1 ||
-        EVP_DigestUpdate(t_context.get(), text.data(), text.size()) != 1 ||
-        EVP_DigestFinal_ex(t_context.get(), hash.data(), nullptr) != 1) {
+    if (EVP_DigestInit_ex2(k_context.get(), k_algorithm.get(), nullptr) != 1 ||
+        EVP_DigestUpdate(k_context.get(), text.data(), text.size()) != 1 ||
+        EVP_DigestFinal_ex(k_context.get(), hash.data(), nullptr) != 1) {
         std::abort();  // no memory, or no SHA-256: no key could be told from another
     }
     return hash;

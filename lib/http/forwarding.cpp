@@ -53,11 +53,10 @@ std::vector<std::string_view> members(const Fields& fields, std::string_view nam
 }
 
 // The last address that is no trusted proxy's; `peer` where there is none.
-std::string last_stranger(const std::vector<std::string_view>& chain, const std::string& peer,
-                          const Networks& trusted) {
+std::string last_stranger(std::vector<std::string_view> chain, const std::string& peer, const Networks& trusted) {
     std::string client = peer;
-    for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
-        const std::string_view address = bare_address(*at);
+    for (; !chain.empty(); chain.pop_back()) {
+        const std::string_view address = bare_address(chain.back());
         if (!parse_ip(address)) {
             break;  // what stands before it was written by somebody unknown
         }

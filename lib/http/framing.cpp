@@ -36,7 +36,7 @@ Result<bool> Framer::feed_head(std::string_view& bytes) {
         if (i == bytes.size()) {
             break;
         }
-        const Result<bool> ended = feed_byte(bytes[i++]);
+        Result<bool> ended = feed_byte(bytes[i++]);
         if (!ended) {
             return std::move(ended.error());
         }

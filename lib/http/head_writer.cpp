@@ -77,10 +77,10 @@ struct HeadWriter::State {
 void HeadWriter::State::fill(httplib::Response& out) const {
     out.status = wanted->status;
     if (wanted->length > 0) {
-        out.set_content_provider(wanted->length, wanted->type.c_str(),
+        out.set_content_provider(wanted->length, wanted->type,
                                  [](std::size_t, std::size_t, httplib::DataSink&) { return false; });
     } else if (!wanted->type.empty()) {
-        out.set_header("Content-Type", wanted->type.c_str());
+        out.set_header("Content-Type", wanted->type);
     }
 }
 

@@ -8,8 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "e2e/site.h"
-#include "http/raw_client.h"
+#include "long/crowd.h"
 
 namespace mt::test {
 namespace {
@@ -80,7 +79,7 @@ std::vector<std::string> needy_calls(const std::string& token) {
 }
 
 void ask_livez(RawClient& client) {
-    REQUIRE(client.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    REQUIRE(client.send(get_text("/livez")));
     REQUIRE(client.reply().status == 200);
 }
 
@@ -99,11 +98,6 @@ void measure_livez(const http::Address& address, RawClient& kept, std::vector<do
     }
 }
 
-std::size_t threads_of(pid_t process) {
-    const std::filesystem::path tasks = "/proc/" + std::to_string(process) + "/task";
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(tasks), {}));
-}
-
 void check_healthy(Server& server) {
     CHECK(server.send("POST", "/warm?session=s0", {}, "Hello").status == 200);
     CHECK(server.send("POST", "/cold-0?session=s", {}, "Hello").status == 200);
@@ -120,7 +114,7 @@ struct Answers {
 Answers stall_everything() {
     const Site site(site_toml());
     Server server = site.serve({"--no-access-log"});
-    const http::Address address{"127.0.0.1", server.port(), ""};
+    const http::Address address = address_of(server);
     for (int i = 0; i < k_sessions; ++i) {
         REQUIRE(server.send("POST", "/warm?session=s" + std::to_string(i), {}, "Hello").status == 200);
     }
@@ -138,7 +132,7 @@ Answers stall_everything() {
     std::vector<double> times;
     measure_livez(address, kept, times);
     // Each call that hangs does so in a thread of its own.
-    CHECK(time_until([&] { return threads_of(server.process().pid()) >= calls.size(); }, k_patience));
+    CHECK(time_until([&] { return holdings_of(server.process().pid()).threads >= calls.size(); }, k_patience));
     measure_livez(address, kept, times);
     const auto answered = [](const RawClient& client) { return client.readable(); };
     CHECK(std::none_of(clients.begin(), clients.end(), answered));
@@ -158,6 +152,11 @@ Answers stall_everything() {
 
 // Once more when the largest is too large: other processes use the machine, too.
 TEST_CASE("while every database stalls and calls hang, /livez answers within 50 ms") {
+    constexpr std::size_t k_descriptors = 2000;
+    if (!may_open(k_descriptors)) {
+        MESSAGE("SKIPPED: the system allows fewer than ", k_descriptors, " descriptors in a process (ulimit -Hn)");
+        return;
+    }
     Answers answers = stall_everything();
     if (answers.largest_ms >= k_bound_ms) {
         answers = stall_everything();

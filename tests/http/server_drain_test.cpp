@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <string>
@@ -24,14 +25,14 @@ using mt::test::TestServer;
 TEST_CASE("a drain finishes requests in flight, closes idle connections and takes no new ones") {
     Event entered;
     Event go_on;
-    bool stopped = true;
+    std::atomic<bool> stopped{false};
     TestServer server([&](const Request& request, Responder& responder) {
         if (request.path == "/quick") {
             return responder.send({});
         }
         entered.set();
         go_on.wait();
-        stopped = responder.stop_token().stop_requested();
+        stopped = stopped || responder.stop_token().stop_requested();
         responder.send({.body = "done"});
     });
     RawClient idle = server.connect();

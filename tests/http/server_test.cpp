@@ -40,6 +40,33 @@ std::size_t threads_of_process() {
     return count;
 }
 
+// The process has one free descriptor, for the test's own client, while this lives.
+class OutOfDescriptors {
+  public:
+    OutOfDescriptors() {
+        getrlimit(RLIMIT_NOFILE, &m_before);
+        const rlimit few{k_few, m_before.rlim_max};
+        REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        std::generate(m_fillers.begin(), m_fillers.end(), [] { return mt::http::UniqueFd(dup(0)); });
+        const auto last = std::find_if(m_fillers.rbegin(), m_fillers.rend(), [](const auto& fd) { return bool(fd); });
+        REQUIRE(last != m_fillers.rend());
+        last->reset();
+    }
+    OutOfDescriptors(const OutOfDescriptors&) = delete;
+    OutOfDescriptors& operator=(const OutOfDescriptors&) = delete;
+    ~OutOfDescriptors() { end(); }
+
+    void end() {
+        m_fillers.clear();
+        setrlimit(RLIMIT_NOFILE, &m_before);
+    }
+
+  private:
+    static constexpr rlim_t k_few = 128;
+    rlimit m_before{};
+    std::vector<mt::http::UniqueFd> m_fillers = std::vector<mt::http::UniqueFd>(k_few);
+};
+
 }  // namespace
 
 TEST_CASE("pipelined requests are answered in order") {
@@ -270,15 +297,7 @@ TEST_CASE("a request that is left in the socket while another is answered is not
 
 TEST_CASE("without a free descriptor the server waits, without spinning, and accepts later") {
     TestServer server(echo);
-    rlimit before{};
-    getrlimit(RLIMIT_NOFILE, &before);
-    const rlimit few{128, before.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
-    std::vector<mt::http::UniqueFd> fillers(128);
-    std::generate(fillers.begin(), fillers.end(), [] { return mt::http::UniqueFd(dup(0)); });
-    const auto last = std::find_if(fillers.rbegin(), fillers.rend(), [](const auto& fd) { return bool(fd); });
-    REQUIRE(last != fillers.rend());
-    last->reset();  // for the client's own socket
+    OutOfDescriptors shortage;
     RawClient client = server.connect();
     CHECK(client.send(get("/")));
     rusage start{};
@@ -290,28 +309,17 @@ TEST_CASE("without a free descriptor the server waits, without spinning, and acc
         (end.ru_utime.tv_sec - start.ru_utime.tv_sec + end.ru_stime.tv_sec - start.ru_stime.tv_sec) * 1'000'000 +
         end.ru_utime.tv_usec - start.ru_utime.tv_usec + end.ru_stime.tv_usec - start.ru_stime.tv_usec;
     CHECK(spent_us < 100'000);
-    fillers.clear();
+    shortage.end();
     CHECK(client.reply().status == 200);
-    setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_CASE("without a free descriptor the server stops all the same") {
     TestServer server(echo);
-    rlimit before{};
-    getrlimit(RLIMIT_NOFILE, &before);
-    const rlimit few{128, before.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
-    std::vector<mt::http::UniqueFd> fillers(128);
-    std::generate(fillers.begin(), fillers.end(), [] { return mt::http::UniqueFd(dup(0)); });
-    const auto last = std::find_if(fillers.rbegin(), fillers.rend(), [](const auto& fd) { return bool(fd); });
-    REQUIRE(last != fillers.rend());
-    last->reset();  // for the client's own socket
+    const OutOfDescriptors shortage;
     RawClient client = server.connect();
     CHECK(client.send(get("/")));
     server.server().stop(std::chrono::milliseconds(100));  // with this client in the backlog, for whom there is no room
     CHECK(server.server().connections() == 0);
-    fillers.clear();
-    setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_CASE("2,000 idle connections cost no threads and do not stand in the way") {

@@ -83,8 +83,10 @@ TEST_CASE("resets at every stage of a request harm nobody else and leave nothing
         {"after several", ask + ask + ask + ask},
         {"in the reply", get_text("/fast/sessions/big"), true},
     };
-    const auto right = [](const RawReply& reply) {
-        return reply.status == 200 && reply.body.starts_with("[Fast Corp] Received: Hello\n") && reply.whole;
+    const std::string answer = server.get("/fast?q=Hello").body;
+    REQUIRE(answer.starts_with("[Fast Corp] Received: Hello\n"));
+    const auto right = [&](const RawReply& reply) {
+        return reply.status == 200 && reply.whole && reply.body == answer;
     };
     const Holdings before = holdings_of(server.process().pid());
     CHECK(run_lanes(address_of(server), stages, ask, right) == 0);
