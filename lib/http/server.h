@@ -37,7 +37,7 @@ struct ServerLimits {
     std::size_t max_fields = 100;                     ///< header fields
     std::size_t max_uri = 8UL * 1024;                 ///< bytes of the request target
     std::size_t max_body = 1024UL * 1024;             ///< bytes
-    std::size_t max_buffered = 256UL * 1024 * 1024;   ///< bytes of unanswered requests over all connections
+    std::size_t max_buffered = 256UL * 1024 * 1024;   ///< bytes of unanswered requests and unread replies, in all
     std::chrono::milliseconds head_timeout{10'000};   ///< from the first byte to the end of the head
     std::chrono::milliseconds body_timeout{30'000};   ///< from the end of the head to the end of the body
     std::chrono::milliseconds idle_timeout{60'000};   ///< between requests of a connection
