@@ -27,6 +27,7 @@ std::size_t Wire::write_some(std::string_view bytes, State& state) {
 }
 
 bool Wire::send_reply(std::string bytes) {
+    m_connection.in_flight.set(0);  // a client that has its reply finds its place free
     State state = State::moved;
     const std::size_t written = write_some(bytes, state);
     if (state == State::again) {

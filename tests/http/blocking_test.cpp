@@ -170,6 +170,7 @@ TEST_CASE("urgent requests overtake the others and pass the cap") {
         others.emplace_back(*address);
         REQUIRE(others.back().send(get(target)));
     }
+    REQUIRE(eventually([&] { return server.connections() == 7; }));  // so that all are read together
     go_on.set();
     CHECK(others.back().reply().body == "/urgent");
     int served = 0;
