@@ -209,6 +209,7 @@ TEST_CASE("a request that has waited too long for its turn gets 503") {
     RawClient third = server.connect();
     REQUIRE(second.send(get("/")));
     REQUIRE(third.send(get("/")));
+    REQUIRE(eventually([&] { return server.server().connections() == 3; }));  // so that both are read together
     go_on.set();
     const int one = second.reply().status;
     const int other = third.reply().status;
