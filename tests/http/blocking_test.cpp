@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
@@ -286,27 +287,32 @@ TEST_CASE("a stream keeps little for a client that does not read, and others are
 
 TEST_CASE("the memory for unanswered requests is bounded over all connections") {
     ServerLimits limits = one_worker();
-    limits.max_buffered = 150'000;
+    limits.max_buffered = 260'000;  // a growing string may take twice its size
     TestServer server([](const Request&, Responder& responder) { responder.send({}); }, limits);
-    const std::string part = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100100\r\n\r\n" + std::string(100'000, 'x');
-    RawClient first = server.connect();
-    RawClient second = server.connect();
-    REQUIRE(first.send(part));
-    REQUIRE(second.send(part));
-    // Whichever comes second is refused; the place is free again afterwards.
-    CHECK(eventually([&] { return first.readable() || second.readable(); }));
-    RawClient& refused = first.readable() ? first : second;
-    RawClient& other = first.readable() ? second : first;
-    const RawReply reply = refused.reply();
-    CHECK(reply.status == 503);
-    CHECK(has(reply.head, "Connection: close\r\n"));
+    const std::string part = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 120100\r\n\r\n" + std::string(120'000, 'x');
+    const std::string rest(100, 'x');
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 3; ++i) {
+        clients.push_back(server.connect());
+        REQUIRE(clients.back().send(part));
+    }
+    const auto is_refused = [](const RawClient& client) { return client.readable(); };
+    CHECK(eventually([&] { return std::any_of(clients.begin(), clients.end(), is_refused); }));
     RawClient modest = server.connect();
     REQUIRE(modest.send(post("/", std::string(60'000, 'x'))));
     CHECK(modest.reply().status == 200);  // it did not fill the memory
-    REQUIRE(other.send(std::string(100, 'x')));
-    CHECK(other.reply().status == 200);
-    REQUIRE(other.send(part + std::string(100, 'x')));
-    CHECK(other.reply().status == 200);
+    int refused = 0;
+    for (RawClient& client : clients) {
+        client.send(rest);
+        const RawReply reply = client.reply();
+        refused += reply.status == 503 && has(reply.head, "Connection: close\r\n") ? 1 : 0;
+        CHECK((reply.status == 503 || reply.status == 200));
+    }
+    CHECK(refused >= 1);
+    CHECK(refused < 3);
+    RawClient later = server.connect();  // the places are free again
+    REQUIRE(later.send(part + rest));
+    CHECK(later.reply().status == 200);
 }
 
 TEST_CASE("an idle connection keeps none of the memory of its earlier requests and replies") {
