@@ -19,17 +19,10 @@ struct Flags {
     Question question;
 };
 
-class Collector final : public Sink {
+// The reply is printed in one piece.
+class Silent final : public Sink {
   public:
-    bool on_text(std::string_view piece) override {
-        m_text += piece;
-        return true;
-    }
-    bool on_tool_call(const ToolCall& /*call*/) override { return true; }
-    [[nodiscard]] const std::string& text() const { return m_text; }
-
-  private:
-    std::string m_text;
+    bool on_event(const ModelEvent& /*event*/) override { return true; }
 };
 
 Result<void> ask(const Console& console, const Flags& flags) {
@@ -63,26 +56,26 @@ Result<void> ask(const Console& console, const Flags& flags) {
     if (!store) {
         return std::move(store).error();
     }
-    const ToolBox tools = ToolBox::builtin();
+    const auto tools = std::make_shared<const ToolBox>(ToolBox::builtin());
     const AgentProfile profile = agent_profile(config);
-    Agent agent(profile, make_builtin_model(profile), tools, **store, workspace.clock);
-    Collector collector;
+    Agent agent(profile, {{"builtin", make_builtin_model(profile)}}, tools, **store, workspace.clock);
+    Silent nobody;
+    Answer answer;
     Context context;
     context.tenant = record->id;
-    Result<Answer> answer = agent.ask(flags.question, collector, context);
-    if (!answer) {
-        return std::move(answer).error();
+    if (Result<void> answered = agent.ask(flags.question, nobody, answer, context); !answered) {
+        return answered;
     }
     if (console.json()) {
         console.print_json({{"tenant", record->id},
-                            {"answer", collector.text()},
-                            {"tools", answer->tools_used},
+                            {"answer", answer.choice.text},
+                            {"tools", answer.tools_used},
                             {"usage",
-                             {{"tokens_in", answer->usage.tokens_in},
-                              {"tokens_out", answer->usage.tokens_out},
-                              {"estimated", answer->usage.estimated}}}});
+                             {{"tokens_in", answer.usage.tokens_in},
+                              {"tokens_out", answer.usage.tokens_out},
+                              {"estimated", answer.usage.estimated}}}});
     } else {
-        console.print(collector.text());
+        console.print(answer.choice.text);
     }
     return {};
 }

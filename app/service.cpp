@@ -41,7 +41,7 @@ struct Service::State {
           lock(std::move(folder_lock)),
           descriptors(share_descriptors()),
           files(folder.tenants(), {descriptors.tenant_files, true}),
-          tools(ToolBox::builtin()) {}
+          tools(std::make_shared<const ToolBox>(ToolBox::builtin())) {}
 
     // Wires what needs files that could not be opened in the constructor.
     void wire() {
@@ -73,7 +73,7 @@ struct Service::State {
     FolderLock lock;
     Descriptors descriptors;
     TenantFiles files;
-    ToolBox tools;
+    std::shared_ptr<const ToolBox> tools;
     std::unique_ptr<SlotFile> slots;
     std::unique_ptr<Catalog> catalog;
     std::optional<Ledger> ledger;

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/text.h"
@@ -10,86 +11,148 @@
 namespace mt {
 namespace {
 
+using Kind = ModelEvent::Kind;
+
 Error client_gone() {
     return Error{Code::client_gone, "the client left before the answer was complete"};
 }
 
-// Between the model and the caller's sink: passes text on, always one piece behind, so that the last piece can wait
-// until the turn is stored, and collects tool calls.
-class HoldingSink final : public Sink {
-  public:
-    HoldingSink(Sink& out, const Context& context) : m_out(out), m_context(context) {}
-
-    bool on_text(std::string_view piece) override {
-        if (piece.empty()) {
-            return !stopped();
-        }
-        if (m_step_text.empty() && !m_text.empty() && !m_text.ends_with('\n')) {
-            // Text of an earlier step stays on its own line.
-            m_held += '\n';
-            m_text += '\n';
-        }
-        if (!release()) {
-            return false;
-        }
-        m_held = piece;
-        m_text += piece;
-        m_step_text += piece;
-        return !stopped();
-    }
-
-    bool on_tool_call(const ToolCall& call) override {
-        m_calls.push_back(call);
-        return !stopped();
-    }
-
-    /// Sends what is held back. False when the client left.
-    bool release() {
-        const std::string piece = std::exchange(m_held, {});
-        if (!piece.empty() && !m_out.on_text(piece)) {
-            m_refused = true;
-        }
-        return !stopped();
-    }
-
-    void begin_step() {
-        m_step_text.clear();
-        m_calls.clear();
-    }
-
-    [[nodiscard]] bool stopped() const { return m_refused || m_context.cancelled(); }
-    [[nodiscard]] const std::string& text() const { return m_text; }
-    [[nodiscard]] const std::string& step_text() const { return m_step_text; }
-    [[nodiscard]] const std::vector<ToolCall>& calls() const { return m_calls; }
-
-  private:
-    Sink& m_out;
-    const Context& m_context;
-    std::string m_held{};
-    std::string m_text{};       ///< all of the answer
-    std::string m_step_text{};  ///< of the present model call
-    std::vector<ToolCall> m_calls{};
-    bool m_refused = false;
-};
-
 bool contains(const std::vector<std::string>& names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
+
+const ToolSpec* find_spec(const std::vector<ToolSpec>& specs, std::string_view name) {
+    const auto found = std::find_if(specs.begin(), specs.end(), [&](const ToolSpec& s) { return s.name == name; });
+    return found == specs.end() ? nullptr : &*found;
+}
+
+// Between the model and the caller's sink: passes everything on at once but the calls of the tenant's own tools, which
+// are kept, and the finish events, which wait until the turn is stored.
+class StepSink final : public Sink {
+  public:
+    StepSink(Sink& out, const Chat* chat, const Context& context) : m_out(out), m_chat(chat), m_context(context) {}
+
+    bool on_event(const ModelEvent& event) override {
+        m_step.add(event);
+        switch (event.kind) {
+            case Kind::text:
+                return event.text.empty() ? !stopped() : pass_text(event);
+            case Kind::tool_call:
+            case Kind::tool_arguments:
+                return pass_call(event);
+            case Kind::finish:
+                return !stopped();
+            default:
+                return pass(event);
+        }
+    }
+
+    void begin_step() {
+        m_step.clear();
+        m_client_calls.clear();
+    }
+
+    /// Sends what was held back. False when the client left.
+    bool finish() {
+        int number = 0;
+        for (const Choice& choice : m_step.choices()) {
+            const std::string_view reason = number == 0 ? finish_reason() : std::string_view(choice.finish_reason);
+            if (!pass({.kind = Kind::finish, .text = reason, .choice = number})) {
+                return false;
+            }
+            ++number;
+        }
+        return true;
+    }
+
+    /// Why the first choice ended; servers are not always right about it.
+    [[nodiscard]] std::string_view finish_reason() const {
+        const std::string& told = m_step.first().finish_reason;
+        return is_for_client() ? std::string_view("tool_calls") : told.empty() ? std::string_view("stop") : told;
+    }
+
+    [[nodiscard]] bool stopped() const { return m_refused || m_context.cancelled(); }
+    /// True when this step has called a tool of the client.
+    [[nodiscard]] bool is_for_client() const { return !m_client_calls.empty(); }
+    [[nodiscard]] const Choice& step() const { return m_step.first(); }
+    [[nodiscard]] const Assembly& all() const { return m_step; }
+    /// Text of the first choice over all steps.
+    [[nodiscard]] const std::string& text() const { return m_text; }
+
+  private:
+    bool pass(const ModelEvent& event) {
+        m_refused = m_refused || !m_out.on_event(event);
+        return !stopped();
+    }
+
+    bool pass_text(const ModelEvent& event) {
+        if (event.choice != 0) {
+            return pass(event);
+        }
+        const bool first_of_step = m_step.first().text.size() == event.text.size();
+        if (first_of_step && !m_text.empty() && !m_text.ends_with('\n')) {
+            // Text of an earlier step stays on its own line.
+            m_text += '\n';
+            if (!pass({.kind = Kind::text, .text = "\n", .more = true})) {
+                return false;
+            }
+        }
+        m_text += event.text;
+        return pass(event);
+    }
+
+    // Calls of the client's tools are numbered anew, since those of the tenant's are not passed on.
+    bool pass_call(const ModelEvent& event) {
+        const std::pair place{event.choice, event.index};
+        if (event.kind == Kind::tool_call && m_chat != nullptr && find_spec(m_chat->tools, event.name) != nullptr) {
+            const auto before = std::count_if(m_client_calls.begin(), m_client_calls.end(),
+                                              [&](const auto& call) { return call.first.first == event.choice; });
+            m_client_calls.emplace(place, static_cast<int>(before));
+        }
+        const auto call = m_client_calls.find(place);
+        if (call == m_client_calls.end()) {
+            return !stopped();
+        }
+        ModelEvent renumbered = event;
+        renumbered.index = call->second;
+        return pass(renumbered);
+    }
+
+    Sink& m_out;
+    const Chat* m_chat;
+    const Context& m_context;
+    Assembly m_step{};
+    std::map<std::pair<int, int>, int> m_client_calls{};  // choice and index of the model -> index for the client
+    std::string m_text{};
+    bool m_refused = false;
+};
 
 // One question on its way through model and tools. Lives for one call of Agent::ask.
 class Run {
   public:
     struct Parts {
         const AgentProfile& profile;
-        Model& model;
+        const NamedModel& model;
         const ToolBox& tools;
         ToolEnvironment environment;
+        const Question& question;
     };
 
-    Run(const Parts& parts, Sink& sink, const Context& context)
-        : m_parts(parts), m_context(context), m_sink(sink, context) {
+    Run(const Parts& parts, Sink& sink, Answer& answer, const Context& context)
+        : m_parts(parts), m_context(context), m_answer(answer), m_sink(sink, parts.question.chat.get(), context) {
+        const Chat* chat = parts.question.chat.get();
+        if (chat != nullptr) {
+            request.tool_choice = chat->tool_choice;
+            request.options = chat->options;
+            for (const ToolSpec& spec : chat->tools) {
+                request.tools.push_back(&spec);
+            }
+        }
+        m_client_tools = request.tools.size();
+        request.stream = parts.question.stream;
+        // With several choices there is no one conversation to go on with.
         for (const auto& tool : parts.tools.tools()) {
-            if (contains(parts.profile.tools, tool->spec().name) && has_feature(*tool)) {
+            if ((chat == nullptr || chat->choices == 1) && is_offered(*tool)) {
                 request.tools.push_back(&tool->spec());
             }
         }
@@ -101,26 +164,22 @@ class Run {
             if (Result<void> alive = check_alive(); !alive) {
                 return alive;
             }
-            m_sink.begin_step();
-            const Result<Usage> usage = m_parts.model.complete(request, m_sink, m_context);
-            if (!usage) {
-                return usage.error();
+            const bool last = step + 1 == m_parts.profile.max_steps;
+            if (Result<void> done = take_step(step, last); !done) {
+                return done;
             }
-            count(*usage);
-            // Only the last piece of the answer has to wait for the store.
-            const bool is_answer = m_sink.calls().empty();
-            if (m_sink.stopped() || (!is_answer && !m_sink.release())) {
-                return client_gone();
-            }
-            request.messages.push_back({Role::assistant, m_sink.step_text(), m_sink.calls()});
+            Choice turn = m_sink.step();
+            const bool is_answer = turn.tool_calls.empty() || m_sink.is_for_client();
             if (is_answer) {
-                answer.text = m_sink.text();
+                request.messages.push_back({Role::assistant, turn.text, turn.tool_calls});
+                keep(std::move(turn));
                 return {};
             }
-            if (step + 1 == m_parts.profile.max_steps) {
+            request.messages.push_back({Role::assistant, std::move(turn.text), turn.tool_calls});
+            if (last) {
                 break;  // nobody would read the results
             }
-            if (Result<void> ran = run_calls(); !ran) {
+            if (Result<void> ran = run_calls(turn.tool_calls); !ran) {
                 return ran;
             }
         }
@@ -128,15 +187,22 @@ class Run {
                      fmt::format("the model gave no answer within {} steps", m_parts.profile.max_steps)};
     }
 
-    /// Sends the piece that was held back.
-    bool finish() { return m_sink.release(); }
+    /// Sends the finish events, which were held back.
+    bool finish() { return m_sink.finish(); }
 
     CompletionRequest request{};
-    Answer answer{};
 
   private:
     [[nodiscard]] bool has_feature(const Tool& tool) const {
         return tool.feature().empty() || contains(m_parts.profile.features, tool.feature());
+    }
+
+    // A tool of the client hides one of the tenant of the same name.
+    [[nodiscard]] bool is_offered(const Tool& tool) const {
+        const Chat* chat = m_parts.question.chat.get();
+        const std::string& name = tool.spec().name;
+        return contains(m_parts.profile.tools, name) && has_feature(tool) &&
+               (chat == nullptr || find_spec(chat->tools, name) == nullptr);
     }
 
     [[nodiscard]] Result<void> check_alive() const {
@@ -149,14 +215,46 @@ class Run {
         return {};
     }
 
-    void count(const Usage& usage) {
-        answer.usage.tokens_in += usage.tokens_in;
-        answer.usage.tokens_out += usage.tokens_out;
-        answer.usage.estimated = answer.usage.estimated || usage.estimated;
+    // The bound of the whole answer goes down by what earlier steps have written.
+    [[nodiscard]] std::int64_t answer_bound() const {
+        const Chat* chat = m_parts.question.chat.get();
+        std::int64_t bound = chat != nullptr && chat->max_tokens > 0 ? chat->max_tokens : m_parts.model.max_tokens;
+        if (m_parts.question.max_tokens > 0) {
+            bound = bound > 0 ? std::min(bound, m_parts.question.max_tokens) : m_parts.question.max_tokens;
+        }
+        return bound > 0 ? std::max<std::int64_t>(1, bound - m_answer.usage.tokens_out) : 0;
     }
 
-    Result<void> run_calls() {
-        for (const ToolCall& call : m_sink.calls()) {
+    Result<void> take_step(int step, bool last) {
+        m_sink.begin_step();
+        request.max_tokens = answer_bound();
+        if (last) {
+            request.tools.resize(m_client_tools);
+        }
+        Result<void> done = m_parts.model.model->complete(request, m_sink, m_answer.usage, m_context);
+        if (done && m_sink.stopped()) {
+            return client_gone();
+        }
+        if (step == 0 && request.tool_choice != "\"none\"") {
+            request.tool_choice.clear();  // who must call a tool has done so; forced again, it would never answer
+        }
+        return done;
+    }
+
+    void keep(Choice turn) {
+        m_answer.choice = std::move(turn);
+        m_answer.choice.text = m_sink.text();
+        m_answer.choice.finish_reason = m_sink.finish_reason();
+        if (m_sink.is_for_client()) {
+            std::erase_if(m_answer.choice.tool_calls, [&](const ToolCall& call) {
+                return find_spec(m_parts.question.chat->tools, call.name) == nullptr;
+            });
+        }
+        m_answer.cacheable = m_answer.pure && m_sink.all().choices().size() == 1 && !m_sink.all().has_opaque_parts();
+    }
+
+    Result<void> run_calls(const std::vector<ToolCall>& calls) {
+        for (const ToolCall& call : calls) {
             if (Result<void> alive = check_alive(); !alive) {
                 return alive;
             }
@@ -187,8 +285,8 @@ class Run {
             return fits.error().code == Code::invalid ? Result<std::string>("error: " + fits.error().message)
                                                       : fits.error();
         }
-        answer.tools_used.push_back(call.name);
-        answer.pure = answer.pure && tool->pure();
+        m_answer.tools_used.push_back(call.name);
+        m_answer.pure = m_answer.pure && tool->pure();
         Result<std::string> result = tool->call(call.arguments, m_parts.environment, m_context);
         if (!result && result.error().code == Code::invalid) {
             return "error: " + result.error().message;
@@ -206,51 +304,105 @@ class Run {
 
     Parts m_parts;
     const Context& m_context;
-    HoldingSink m_sink;
+    Answer& m_answer;
+    StepSink m_sink;
+    std::size_t m_client_tools = 0;
 };
 
 }  // namespace
 
-Agent::Agent(AgentProfile profile, std::shared_ptr<Model> model, const ToolBox& tools, Store& store, const Clock& clock)
+Agent::Agent(AgentProfile profile, std::vector<NamedModel> models, std::shared_ptr<const ToolBox> tools, Store& store,
+             const Clock& clock)
     : m_profile(std::move(profile)),
-      m_model(std::move(model)),
-      m_tools(tools),
+      m_models(std::move(models)),
+      m_tools(std::move(tools)),
       m_store(store),
       m_clock(clock),
       m_sessions(store, clock) {}
 
 Agent::~Agent() = default;
 
-Result<Answer> Agent::ask(const Question& question, Sink& sink, const Context& context) {
-    Run run({m_profile, *m_model, m_tools, {m_store, m_clock}}, sink, context);
+Result<const NamedModel*> Agent::find_model(std::string_view name) const {
+    if (name.empty() || name == "default") {
+        return &m_models.front();
+    }
+    const auto found =
+        std::find_if(m_models.begin(), m_models.end(), [&](const NamedModel& model) { return model.name == name; });
+    if (found == m_models.end()) {
+        return Error{Code::not_found,
+                     fmt::format("the model {} does not exist or is not open to this tenant", quote(name)),
+                     "model_not_found",
+                     {},
+                     "model"};
+    }
+    return &*found;
+}
+
+TokenBound Agent::bound(const Question& question) const {
+    constexpr std::int64_t k_frame = 8;
+    constexpr std::int64_t k_other_part = 1000;
+    const auto of_text = [](std::string_view text) {
+        return static_cast<std::int64_t>((text.size() + 1) / 2) + k_frame;
+    };
+    TokenBound bound;
+    bound.prompt = of_text(m_profile.system_prompt) + of_text(question.text);
+    if (question.chat) {
+        for (const Message& message : question.chat->messages) {
+            bound.prompt += of_text(message.content) + message.other_parts * k_other_part;
+            for (const ToolCall& call : message.tool_calls) {
+                bound.prompt += of_text(call.name) + of_text(call.arguments);
+            }
+        }
+        for (const ToolSpec& tool : question.chat->tools) {
+            bound.prompt += of_text(tool.description) + of_text(tool.parameters);
+        }
+        bound.answer = question.chat->max_tokens;
+    }
+    if (!question.session.empty()) {
+        bound.prompt += m_profile.history_tokens;
+    }
+    if (const Result<const NamedModel*> model = find_model(question.model); model && bound.answer == 0) {
+        bound.answer = (*model)->max_tokens;
+    }
+    return bound;
+}
+
+Result<void> Agent::ask(const Question& question, Sink& sink, Answer& answer, const Context& context) {
+    const Result<const NamedModel*> model = find_model(question.model);
+    if (!model) {
+        return model.error();
+    }
+    answer.model = (*model)->name;
+    answer.pure = question.session.empty();
+    Run run({m_profile, **model, *m_tools, {m_store, m_clock}, question}, sink, answer, context);
     std::vector<Message>& messages = run.request.messages;
     if (!m_profile.system_prompt.empty()) {
         messages.push_back({Role::system, m_profile.system_prompt});
     }
     if (!question.session.empty()) {
-        run.answer.pure = false;
-        Result<std::vector<Message>> history = m_sessions.history(question.session, m_profile.max_history);
+        Result<std::vector<Message>> history =
+            m_sessions.history(question.session, m_profile.max_history, m_profile.history_tokens);
         if (!history) {
             return history.error();
         }
         std::move(history->begin(), history->end(), std::back_inserter(messages));
     }
     const auto first_of_turn = static_cast<std::ptrdiff_t>(messages.size());
-    messages.push_back({Role::user, question.text});
-    if (const Result<void> answered = run.converse(); !answered) {
-        return answered.error();
+    if (question.chat) {
+        messages.insert(messages.end(), question.chat->messages.begin(), question.chat->messages.end());
+    } else {
+        messages.push_back({Role::user, question.text});
+    }
+    if (Result<void> answered = run.converse(); !answered) {
+        return answered;
     }
     if (!question.session.empty()) {
-        const Result<void> kept =
-            m_sessions.append(question.session, {messages.begin() + first_of_turn, messages.end()});
+        Result<void> kept = m_sessions.append(question.session, {messages.begin() + first_of_turn, messages.end()});
         if (!kept) {
-            return kept.error();
+            return kept;
         }
     }
-    if (!run.finish()) {
-        return client_gone();
-    }
-    return std::move(run.answer);
+    return run.finish() ? Result<void>{} : Result<void>{client_gone()};
 }
 
 }  // namespace mt

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/arguments.h"
+#include "agent/builtin_ability.h"
 #include "agent/builtin_rules.h"
 #include "agent/builtin_tools.h"
 #include "agent/conversation.h"
@@ -66,32 +67,50 @@ class BuiltinModel final : public Model {
           m_closing(fmt::format("Processing with {} tier configuration", profile.tier)),
           m_features(fmt::format("Available features: [{}]\n", join(profile.features, " "))) {}
 
-    Result<Usage> complete(const CompletionRequest& request, Sink& sink, const Context& context) override {
+    Result<void> complete(const CompletionRequest& request, Sink& sink, Usage& usage, const Context& context) override {
         if (context.cancelled()) {
             return gone();
         }
-        Usage usage{0, 0, true};
+        if (Result<void> possible = check_possible(request); !possible) {
+            return possible;
+        }
+        Usage used{0, 0, true};
         for (const Message& message : request.messages) {
-            usage.tokens_in += estimate_tokens(message.content);
+            used.tokens_in += estimate_tokens(message.content);
             for (const ToolCall& call : message.tool_calls) {
-                usage.tokens_in += estimate_tokens(call.arguments);
+                used.tokens_in += estimate_tokens(call.arguments);
             }
         }
+        usage += used;
         const Conversation conversation(request.messages);
-        const Plan plan = make_plan(conversation.question());
-        std::optional<ToolCall> call = next_call(plan, conversation, request.tools);
-        if (call) {
-            usage.tokens_out = estimate_tokens(call->name) + estimate_tokens(call->arguments);
-            return sink.on_tool_call(*call) ? Result<Usage>(usage) : gone();
+        const bool may_call = request.tool_choice != "\"none\"";
+        if (const std::optional<ToolCall> call = may_call ? next_call(conversation, request.tools) : std::nullopt) {
+            usage.tokens_out += estimate_tokens(call->name) + estimate_tokens(call->arguments);
+            return tell_call(*call, sink);
         }
-        return stream(bounded(answer(plan, conversation), request.max_tokens), sink, context, usage);
+        return stream(answer(make_plan(conversation.question()), conversation), request.max_tokens, sink, usage,
+                      context);
     }
+
+    [[nodiscard]] bool deterministic() const override { return true; }
 
   private:
     static Error gone() { return Error{Code::client_gone, "the client left before the answer was complete"}; }
 
-    static std::optional<ToolCall> next_call(const Plan& plan, const Conversation& conversation,
+    static Result<void> tell_call(const ToolCall& call, Sink& sink) {
+        using Kind = ModelEvent::Kind;
+        const bool taken = sink.on_event({.kind = Kind::tool_call, .id = call.id, .name = call.name, .more = true}) &&
+                           sink.on_event({.kind = Kind::tool_arguments, .text = call.arguments, .more = true}) &&
+                           sink.on_event({.kind = Kind::finish, .text = "tool_calls"});
+        return taken ? Result<void>{} : Result<void>{gone()};
+    }
+
+    static std::optional<ToolCall> next_call(const Conversation& conversation,
                                              const std::vector<const ToolSpec*>& offered) {
+        if (std::optional<ToolCall> named = named_call(conversation, offered)) {
+            return named;
+        }
+        const Plan plan = make_plan(conversation.question());
         const std::vector<ToolResult> done = conversation.turn_results();
         if (done.size() >= plan.calls.size() || (!done.empty() && done.back().failed())) {
             return std::nullopt;
@@ -134,36 +153,40 @@ class BuiltinModel final : public Model {
         return lines;
     }
 
-    // Cuts the answer to `max_tokens` of estimate_tokens, between characters (RFC 3629); 0 is no bound.
-    static std::vector<std::string> bounded(std::vector<std::string> pieces, std::int64_t max_tokens) {
-        constexpr std::int64_t k_no_bound = std::int64_t{1} << 60;
-        std::int64_t left = max_tokens <= 0 || max_tokens > k_no_bound ? k_no_bound : max_tokens * 4;
-        for (std::string& piece : pieces) {
-            auto size = std::min(left, static_cast<std::int64_t>(piece.size()));
-            if (size < static_cast<std::int64_t>(piece.size())) {
-                while (size > 0 &&
-                       (static_cast<unsigned char>(piece[static_cast<std::size_t>(size)]) & 0xC0U) == 0x80U) {
-                    --size;
-                }
-                left = size;
-            }
-            piece.resize(static_cast<std::size_t>(size));
-            left -= size;
+    // Bytes of `text` that fit into `left`, cut between characters (RFC 3629).
+    static std::size_t fitting(std::string_view text, std::int64_t left) {
+        auto size = std::min(left, static_cast<std::int64_t>(text.size()));
+        while (size > 0 && size < static_cast<std::int64_t>(text.size()) &&
+               (static_cast<unsigned char>(text[static_cast<std::size_t>(size)]) & 0xC0U) == 0x80U) {
+            --size;
         }
-        return pieces;
+        return static_cast<std::size_t>(size);
     }
 
-    static Result<Usage> stream(const std::vector<std::string>& pieces, Sink& sink, const Context& context,
-                                Usage usage) {
+    // At most `max_tokens` of estimate_tokens; 0 is no bound.
+    static Result<void> stream(const std::vector<std::string>& pieces, std::int64_t max_tokens, Sink& sink,
+                               Usage& usage, const Context& context) {
+        using Kind = ModelEvent::Kind;
+        constexpr std::int64_t k_no_bound = std::int64_t{1} << 60;
+        std::int64_t left = max_tokens <= 0 || max_tokens > k_no_bound / 4 ? k_no_bound : max_tokens * 4;
         std::size_t bytes = 0;
+        bool whole = true;
         for (const std::string& piece : pieces) {
-            if (context.cancelled() || (!piece.empty() && !sink.on_text(piece))) {
+            const std::size_t size = fitting(piece, left);
+            if (context.cancelled() ||
+                (size > 0 && !sink.on_event({.kind = Kind::text, .text = std::string_view(piece).substr(0, size)}))) {
                 return gone();
             }
-            bytes += piece.size();
+            bytes += size;
+            whole = size == piece.size();
+            if (!whole) {
+                break;
+            }
+            left -= static_cast<std::int64_t>(size);
         }
-        usage.tokens_out = static_cast<std::int64_t>((bytes + 3) / 4);
-        return usage;
+        usage.tokens_out += static_cast<std::int64_t>((bytes + 3) / 4);
+        const bool taken = sink.on_event({.kind = Kind::finish, .text = whole ? "stop" : "length"});
+        return taken ? Result<void>{} : Result<void>{gone()};
     }
 
     std::string m_name;

@@ -17,7 +17,6 @@ using Json = nlohmann::json;
 
 constexpr std::string_view k_index = "sessions";
 constexpr int k_attempts = 1000;
-constexpr std::array<std::string_view, 4> k_roles{"system", "user", "assistant", "tool"};
 
 // The index entry of a session. `next` numbers the turns and may skip; `turns` counts them.
 struct Head {
@@ -70,7 +69,7 @@ std::string encode(const std::vector<Message>& turn) {
         for (const ToolCall& call : message.tool_calls) {
             calls.push_back({{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
         }
-        messages.push_back({{"role", k_roles.at(static_cast<std::size_t>(message.role))},
+        messages.push_back({{"role", to_string(message.role)},
                             {"content", message.content},
                             {"tool_calls", std::move(calls)},
                             {"tool_call_id", message.tool_call_id}});
@@ -83,11 +82,11 @@ Result<std::vector<Message>> decode_turn(std::string_view id, const std::string&
         std::vector<Message> turn;
         for (const Json& json : Json::parse(text)) {
             Message message;
-            const auto* role = std::find(k_roles.begin(), k_roles.end(), json.at("role").get<std::string>());
-            if (role == k_roles.end()) {
+            const std::optional<Role> role = parse_role(json.at("role").get<std::string>());
+            if (!role) {
                 return damaged(id);
             }
-            message.role = static_cast<Role>(role - k_roles.begin());
+            message.role = *role;
             message.content = json.at("content").get<std::string>();
             message.tool_call_id = json.at("tool_call_id").get<std::string>();
             for (const Json& call : json.at("tool_calls")) {
@@ -175,7 +174,8 @@ Result<void> Sessions::check_id(std::string_view id) {
     return {};
 }
 
-Result<std::vector<Message>> Sessions::history(std::string_view id, std::int64_t max_messages) {
+Result<std::vector<Message>> Sessions::history(std::string_view id, std::int64_t max_messages,
+                                               std::int64_t max_tokens) {
     if (const Result<void> good = check_id(id); !good) {
         return good.error();
     }
@@ -186,6 +186,7 @@ Result<std::vector<Message>> Sessions::history(std::string_view id, std::int64_t
     // From the newest turn back; numbers may be missing, so what is looked at is bounded as well.
     std::vector<std::vector<Message>> turns;
     std::int64_t count = 0;
+    std::int64_t tokens = 0;
     const std::int64_t last = std::max<std::int64_t>(0, stored->head.next - std::max<std::int64_t>(0, max_messages));
     for (std::int64_t number = stored->head.next - 1; number >= last; --number) {
         const Result<std::optional<Entry>> entry = m_store.get(turns_of(id), turn_key(number));
@@ -200,7 +201,8 @@ Result<std::vector<Message>> Sessions::history(std::string_view id, std::int64_t
             return turn.error();
         }
         count += static_cast<std::int64_t>(turn->size());
-        if (count > max_messages) {
+        tokens += estimate_tokens(std::span<const Message>(*turn));
+        if (count > max_messages || (max_tokens > 0 && tokens > max_tokens)) {
             break;
         }
         turns.push_back(std::move(*turn));

@@ -35,8 +35,9 @@ class Sessions {
     /// A session id: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and neither "." nor "..". Errors: invalid.
     static Result<void> check_id(std::string_view id);
 
-    /// The newest messages of whole turns, oldest first, at most `max_messages`; empty for a new session.
-    Result<std::vector<Message>> history(std::string_view id, std::int64_t max_messages);
+    /// The newest messages of whole turns, oldest first, at most `max_messages` and (by estimate_tokens) `max_tokens`,
+    /// 0 for no bound; empty for a new session.
+    Result<std::vector<Message>> history(std::string_view id, std::int64_t max_messages, std::int64_t max_tokens = 0);
 
     /// Adds one turn. Errors: storage_full, what the store says.
     Result<void> append(std::string_view id, const std::vector<Message>& turn);

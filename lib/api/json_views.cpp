@@ -135,8 +135,7 @@ Json session_json(const SessionInfo& session) {
 }
 
 Json message_json(const Message& message) {
-    constexpr std::array<std::string_view, 4> k_roles{"system", "user", "assistant", "tool"};
-    Json json{{"role", k_roles[static_cast<std::size_t>(message.role)]}, {"content", message.content}};
+    Json json{{"role", to_string(message.role)}, {"content", message.content}};
     for (const ToolCall& call : message.tool_calls) {
         json["tool_calls"].push_back({{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
     }

@@ -14,18 +14,10 @@
 namespace mt::api {
 namespace {
 
-// Takes the whole answer; the reply is sent in one piece.
-class Collector final : public Sink {
+// The reply is sent in one piece.
+class Silent final : public Sink {
   public:
-    bool on_text(std::string_view piece) override {
-        m_text += piece;
-        return true;
-    }
-    bool on_tool_call(const ToolCall& /*call*/) override { return true; }
-    std::string take() { return std::move(m_text); }
-
-  private:
-    std::string m_text;
+    bool on_event(const ModelEvent& /*event*/) override { return true; }
 };
 
 // Quality of one media type in an Accept field (RFC 9110 12.5.1), -1 when it is not named; `place` gets its position.
@@ -136,7 +128,7 @@ std::string milliseconds(std::int64_t duration_ns) {
 
 // Who asks for its own data: the tenant's own live key, or nobody on an open tenant.
 Result<std::shared_ptr<const Tenant>> own_tenant(Exchange& exchange) {
-    Collector nobody;
+    Silent nobody;
     Call call(nobody);
     call.tenant_id = exchange.route.arguments[0];
     call.presented_key = presented_key(exchange.request);
@@ -145,16 +137,15 @@ Result<std::shared_ptr<const Tenant>> own_tenant(Exchange& exchange) {
                  : Result<std::shared_ptr<const Tenant>>(std::move(known).error());
 }
 
-Json answer_json(const Call& call, const std::string& text) {
-    Json json{{"tenant", call.tenant->record.id}, {"answer", text}};
+Json answer_json(const Call& call) {
+    Json json{{"tenant", call.tenant->record.id}, {"answer", call.answer.choice.text}};
     if (!call.question->session.empty()) {
         json["session"] = call.question->session;
     }
     json["tools"] = call.answer.tools_used;
     json["cached"] = call.cache == CacheUse::hit;
-    json["usage"] = {{"tokens_in", call.answer.usage.tokens_in},
-                     {"tokens_out", call.answer.usage.tokens_out},
-                     {"estimated", call.answer.usage.estimated}};
+    const Usage used = call.cache == CacheUse::hit ? Usage{} : call.answer.usage;
+    json["usage"] = {{"tokens_in", used.tokens_in}, {"tokens_out", used.tokens_out}, {"estimated", used.estimated}};
     return json;
 }
 
@@ -162,8 +153,8 @@ Json answer_json(const Call& call, const std::string& text) {
 
 Result<http::Response> ask(Exchange& exchange) {
     Services& services = exchange.services;
-    Collector collector;
-    Call call(collector);
+    Silent nobody;
+    Call call(nobody);
     call.context.request_id = exchange.request_id;
     call.context.stop = exchange.responder.stop_token();
     call.context.deadline_ns = services.clock.boot_ns() + services.request_timeout_ms * 1'000'000;
@@ -181,9 +172,9 @@ Result<http::Response> ask(Exchange& exchange) {
     if (!outcome) {
         reply = problem_reply(outcome.error(), exchange.request_id);
     } else if (wants_json(exchange.request)) {
-        reply = json_reply(200, answer_json(call, collector.take()));
+        reply = json_reply(200, answer_json(call));
     } else {
-        reply.body = collector.take() + "\n";
+        reply.body = call.answer.choice.text + "\n";
     }
     const bool known = outcome || outcome.error().code != Code::unauthorized;
     if (known && call.tenant) {

@@ -1,5 +1,7 @@
 #include "cache/single_flight.h"
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -14,6 +16,10 @@ namespace {
 
 Error client_gone() {
     return Error{Code::client_gone, "the client left before the answer"};
+}
+
+Error timed_out() {
+    return Error{Code::timeout, "the time for this request is over"};
 }
 
 // A throwing computation must end its flight like any other: others may be waiting for it.
@@ -45,6 +51,8 @@ struct Flight {
 // one is made or destroyed, nor while a stop is requested.
 struct SingleFlight::State {
     using FlightPtr = std::shared_ptr<Flight>;
+
+    explicit State(const Clock& the_clock) : clock(the_clock) {}
 
     void detach(const std::string& key, const FlightPtr& flight) {
         const auto found = flights.find(key);
@@ -91,9 +99,27 @@ struct SingleFlight::State {
         return region;
     }
 
+    // Waits for the flight's end in short turns, with a sign of life between them. False: the caller has to leave.
+    [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Flight& flight, const Context& context) const {
+        while (!flight.done && !context.cancelled()) {
+            const std::int64_t left_ns = context.deadline_ns - clock.boot_ns();
+            if (left_ns <= 0) {
+                return false;
+            }
+            const std::chrono::nanoseconds turn{std::min(left_ns, Context::k_idle_interval_ns)};
+            const bool ended = flight.ended.wait_for(lock, context.stop, turn, [&] { return flight.done; });
+            if (!ended && context.idle != nullptr) {
+                lock.unlock();
+                context.idle->on_idle();
+                lock.lock();
+            }
+        }
+        return flight.done;
+    }
+
     // The shared value, or nothing when the computation failed and the caller should try again.
     std::optional<Outcome> follow(std::unique_lock<std::mutex> lock, const std::string& key, const FlightPtr& flight,
-                                  const std::stop_token& stop) {
+                                  const Context& context) {
         ++flight->interested;
         ++flight->waiting;
         const Result<BlockingRegion> region = enter_region(lock);
@@ -102,11 +128,11 @@ struct SingleFlight::State {
             leave(std::move(lock), key, flight);
             return Outcome{region.error(), false};
         }
-        const bool done = flight->ended.wait(lock, stop, [&] { return flight->done; });
+        const bool done = wait_for(lock, *flight, context);
         --flight->waiting;
         if (!done) {
             leave(std::move(lock), key, flight);
-            return Outcome{client_gone(), false};
+            return Outcome{context.cancelled() ? client_gone() : timed_out(), false};
         }
         lock.unlock();
         if (!flight->value) {
@@ -115,17 +141,19 @@ struct SingleFlight::State {
         return Outcome{*flight->value, true};
     }
 
+    const Clock& clock;
     std::mutex mutex;
     std::unordered_map<std::string, FlightPtr> flights;
 };
 
-SingleFlight::SingleFlight() : m_state(std::make_unique<State>()) {}
+SingleFlight::SingleFlight(const Clock& clock) : m_state(std::make_unique<State>(clock)) {}
 
 SingleFlight::~SingleFlight() = default;
 
-// NOLINTNEXTLINE(performance-unnecessary-value-param): the contract's signature; a token is shared ownership
-SingleFlight::Outcome SingleFlight::run(std::string_view key, std::stop_token stop, const Compute& compute) {
+SingleFlight::Outcome SingleFlight::run(std::string_view key, const Context& context, const Compute& compute) {
     const std::string own_key(key);
+    // What computes may change its context's token; this call's client stays the same.
+    const std::stop_token stop = context.stop;
     while (!stop.stop_requested()) {
         std::unique_lock lock(m_state->mutex);
         State::FlightPtr& place = m_state->flights[own_key];
@@ -138,7 +166,7 @@ SingleFlight::Outcome SingleFlight::run(std::string_view key, std::stop_token st
             lock.unlock();
             return m_state->lead(own_key, flight, stop, compute);
         }
-        std::optional<Outcome> outcome = m_state->follow(std::move(lock), own_key, flight, stop);
+        std::optional<Outcome> outcome = m_state->follow(std::move(lock), own_key, flight, context);
         if (outcome) {
             return std::move(*outcome);
         }

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
+#include "base/context.h"
 #include "base/result.h"
 
 namespace mt {
@@ -21,15 +23,17 @@ class SingleFlight {
         bool shared = false;  ///< true: somebody else's computation delivered the value
     };
 
-    SingleFlight();
+    /// `clock` must outlive this; it is what deadlines are told by.
+    explicit SingleFlight(const Clock& clock);
     SingleFlight(const SingleFlight&) = delete;
     SingleFlight& operator=(const SingleFlight&) = delete;
     ~SingleFlight();
 
     /// The first caller for `key` computes on its own thread; others wait and share a good value. An error is returned
-    /// to its own caller only: one of the waiting callers then computes in turn. A caller whose `stop` fires returns
-    /// client_gone at once unless it is the one computing, which stops when nobody waits any more.
-    Outcome run(std::string_view key, std::stop_token stop, const Compute& compute);
+    /// to its own caller only: one of the waiting callers then computes in turn. A caller whose context's token
+    /// fires returns client_gone at once, and timeout when its deadline passes, unless it is the one computing, which
+    /// stops when nobody waits any more. The context's idle hook is told while a caller waits.
+    Outcome run(std::string_view key, const Context& context, const Compute& compute);
 
     /// Callers waiting for somebody else's computation of `key` right now.
     [[nodiscard]] int waiting(std::string_view key) const;

@@ -46,6 +46,12 @@ struct LimitStatus {
     std::int64_t reset_ns = 0;   ///< until the whole burst is available again
 };
 
+/// Tokens that a reservation could take right now.
+struct TokenRoom {
+    std::int64_t tokens = 0;
+    bool limited = false;
+};
+
 class Limits;
 
 /// An admitted call. Movable, not copyable. The destructor gives back the concurrency slot; settle() says what was
@@ -93,6 +99,9 @@ class Limits {
 
     /// State of the request limit now.
     [[nodiscard]] virtual LimitStatus status() const = 0;
+
+    /// Tokens that would be admitted right now.
+    [[nodiscard]] virtual TokenRoom room() const = 0;
 
     /// Calls admitted and not yet released.
     [[nodiscard]] virtual std::int64_t in_flight() const = 0;

@@ -89,6 +89,14 @@ class LocalLimits final : public Limits {
         return status_at(m_clock.boot_ns());
     }
 
+    [[nodiscard]] TokenRoom room() const override {
+        const std::scoped_lock lock(m_mutex);
+        if (m_settings.tokens_per_minute == 0) {
+            return {};
+        }
+        return {m_tokens.remaining(m_clock.boot_ns()), true};
+    }
+
     [[nodiscard]] std::int64_t in_flight() const override {
         const std::scoped_lock lock(m_mutex);
         return m_in_flight;

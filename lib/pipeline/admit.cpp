@@ -1,12 +1,47 @@
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/stages.h"
 
 namespace mt::stages {
+namespace {
+
+// Bound of an answer for which nobody has named one, where tokens are limited.
+constexpr std::int64_t k_usual_answer = 1024;
+constexpr std::int64_t k_least_answer = 16;
+
+// What the call may use at most. Where tokens are limited every answer gets a bound, which the model is told: the one
+// that the client or the model's settings name, or as much of the usual one as there is room for.
+Cost reservation(Question& question, const Agent& agent, const Limits& limits) {
+    TokenBound bound = agent.bound(question);
+    const TokenRoom room = limits.room();
+    if (!room.limited) {
+        return {1, 0};
+    }
+    if (bound.answer == 0) {
+        bound.answer = std::clamp(room.tokens - bound.prompt, k_least_answer, k_usual_answer);
+    }
+    question.max_tokens = bound.answer;
+    return {1, bound.prompt + bound.answer};
+}
+
+// A refusal is never charged, however late it comes; who has used tokens was served, if badly.
+bool is_refusal(const Error& error, std::int64_t tokens) {
+    const int status = describe(error.code).http_status;
+    const bool callers_fault = status >= 400 && status < 499;  // 499: the client left, which is no refusal
+    return error.code == Code::feature_required || error.code == Code::busy || (callers_fault && tokens == 0);
+}
+
+Cost used_by(const Call& call, const Result<void>& outcome) {
+    const std::int64_t tokens = call.cache == CacheUse::hit ? 0 : call.answer.usage.total();
+    return !outcome && is_refusal(outcome.error(), tokens) ? Cost{0, 0} : Cost{1, tokens};
+}
+
+}  // namespace
 
 Result<void> admit(Call& call, PipelineServices& /*services*/, const Next& next) {
     Limits& limits = *call.tenant->limits;
-    const Cost cost{1, estimate_tokens(call.tenant->config.system_prompt) + estimate_tokens(call.question->text)};
+    const Cost cost = reservation(*call.question, *call.tenant->agent, limits);
     Result<Permit> permit = limits.admit(cost, call.context);
     if (!permit) {
         call.limit = limits.status();
@@ -16,15 +51,10 @@ Result<void> admit(Call& call, PipelineServices& /*services*/, const Next& next)
     call.permit = *std::move(permit);
     call.tenant->counters->slot().in_flight.fetch_add(1, std::memory_order_relaxed);  // observe takes it back
     Result<void> outcome = next(call);
-    const bool refused =
-        !outcome && (outcome.error().code == Code::feature_required || outcome.error().code == Code::busy);
-    if (refused) {
-        call.permit->settle({0, 0});  // a refusal is never charged, however late it comes
+    const Cost used = used_by(call, outcome);
+    call.permit->settle(used);
+    if (used.requests == 0) {
         call.limit = limits.status();
-    } else if (call.cache == CacheUse::hit) {
-        call.permit->settle({1, 0});
-    } else {
-        call.permit->settle({1, call.answer.usage.tokens_in + call.answer.usage.tokens_out});
     }
     return outcome;
 }

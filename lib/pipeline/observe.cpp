@@ -41,9 +41,19 @@ std::optional<Counter> counter_of(const Error& error, bool admitted) {
     }
 }
 
+// An answer from the cache has been paid for before.
+Usage used_by(const Call& call) {
+    return call.cache == CacheUse::hit ? Usage{} : call.answer.usage;
+}
+
+std::optional<Counter> counter_of_failure(const Call& call, const Result<void>& outcome) {
+    const std::optional<Counter> counter = counter_of(outcome.error(), call.permit.has_value());
+    // Whoever has used tokens has been served, if badly.
+    return !counter && used_by(call).total() > 0 ? std::optional(Counter::failed) : counter;
+}
+
 void count(const Call& call, const Result<void>& outcome, PipelineServices& services) {
-    const std::optional<Counter> counter =
-        outcome ? std::optional(Counter::served) : counter_of(outcome.error(), call.permit.has_value());
+    const std::optional<Counter> counter = outcome ? std::optional(Counter::served) : counter_of_failure(call, outcome);
     if (!counter || !call.tenant) {
         services.invalid_requests.fetch_add(1, std::memory_order_relaxed);
         return;
@@ -51,10 +61,10 @@ void count(const Call& call, const Result<void>& outcome, PipelineServices& serv
     CallRecord record;
     record.outcome = *counter;
     record.latency = std::chrono::nanoseconds{call.duration_ns};
-    if (call.cache != CacheUse::hit) {
-        record.tokens_in = call.answer.usage.tokens_in;
-        record.tokens_out = call.answer.usage.tokens_out;
-    }
+    const bool charged = *counter == Counter::served || *counter == Counter::failed;
+    const Usage used = charged ? used_by(call) : Usage{};
+    record.tokens_in = used.tokens_in;
+    record.tokens_out = used.tokens_out;
     if (outcome && call.cache != CacheUse::bypass) {
         record.cache_hit = call.cache == CacheUse::hit;
     }
@@ -65,7 +75,7 @@ std::string_view outcome_word(const Call& call, const Result<void>& outcome) {
     if (outcome) {
         return "served";
     }
-    const std::optional<Counter> counter = counter_of(outcome.error(), call.permit.has_value());
+    const std::optional<Counter> counter = counter_of_failure(call, outcome);
     if (!counter || (!call.tenant && *counter != Counter::unauthorized)) {
         return "invalid";
     }
@@ -79,6 +89,7 @@ bool is_fault(const Result<void>& outcome) {
 
 // Never a key, a question or an answer.
 void log_call(const Call& call, const Result<void>& outcome, PipelineServices& services) {
+    const Usage used = used_by(call);
     constexpr std::array<std::string_view, 3> k_cache{"bypass", "miss", "hit"};
     const std::array fields{
         LogField{"tenant", call.tenant ? std::string_view(call.tenant->record.id) : std::string_view("-")},
@@ -89,8 +100,8 @@ void log_call(const Call& call, const Result<void>& outcome, PipelineServices& s
                            : outcome.error().reason.empty() ? describe(outcome.error().code).name
                                                             : std::string_view(outcome.error().reason)},
         LogField{"duration_ms", static_cast<double>(call.duration_ns) / 1e6},
-        LogField{"tokens_in", call.answer.usage.tokens_in},
-        LogField{"tokens_out", call.answer.usage.tokens_out},
+        LogField{"tokens_in", used.tokens_in},
+        LogField{"tokens_out", used.tokens_out},
         LogField{"cache", k_cache[static_cast<std::size_t>(call.cache)]},
         LogField{"request_id", std::string_view(call.context.request_id)},
         LogField{"key_id", std::string_view(call.context.key_id)},

@@ -8,7 +8,7 @@ namespace mt::stages {
 Result<void> observe(Call& call, PipelineServices& services, const Next& next);
 /// Who asks: the tenant must exist and be active, and the key must be one of its own. One answer for every fault.
 Result<void> authenticate(Call& call, PipelineServices& services, const Next& next);
-/// Is the question one that can be answered: present, not too long, a usable session.
+/// Is the question one that can be answered: present, not too long, a usable session, a model that this tenant has.
 Result<void> validate(Call& call, PipelineServices& services, const Next& next);
 /// May this tenant ask at all: the feature basic-chat.
 Result<void> authorize(Call& call, PipelineServices& services, const Next& next);

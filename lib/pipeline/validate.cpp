@@ -11,6 +11,9 @@ constexpr std::size_t k_longest_question = 256UL * 1024;
 }  // namespace
 
 Result<void> check_question(const Question& question) {
+    if (question.chat) {
+        return {};  // the wire has bounds of its own, and the reader of a chat has checked its texts
+    }
     if (trim(question.text).empty()) {
         return Error{Code::invalid, "the question is empty: send text as ?q=TEXT or as the body of a POST"};
     }
@@ -30,8 +33,11 @@ Result<void> validate(Call& call, PipelineServices& /*services*/, const Next& ne
     if (!call.question) {
         return call.question.error();
     }
-    Result<void> checked = check_question(*call.question);
-    return checked ? next(call) : checked;
+    if (Result<void> checked = check_question(*call.question); !checked) {
+        return checked;
+    }
+    const Result<const NamedModel*> model = call.tenant->agent->find_model(call.question->model);
+    return model ? next(call) : Result<void>{model.error()};
 }
 
 }  // namespace stages

@@ -80,10 +80,11 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
         tenant->flights = old->flights;
     } else {
         tenant->cache = std::make_shared<AnswerCache>(cache_settings(tenant->config), m_clock);
-        tenant->flights = std::make_shared<SingleFlight>();
+        tenant->flights = std::make_shared<SingleFlight>(m_clock);
     }
     const AgentProfile profile = agent_profile(tenant->config);
-    tenant->agent = std::make_shared<Agent>(profile, make_builtin_model(profile), m_tools, *tenant->store, m_clock);
+    tenant->agent = std::make_shared<Agent>(profile, std::vector<NamedModel>{{"builtin", make_builtin_model(profile)}},
+                                            m_tools, *tenant->store, m_clock);
     tenant->update_gauges();
     return std::shared_ptr<const Tenant>(std::move(tenant));
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -17,8 +18,9 @@ namespace mt {
 /// makes. Thread-safe.
 class TenantFactory {
   public:
-    TenantFactory(Ledger& ledger, TenantFiles& files, const ToolBox& tools, const Clock& clock, Log& log)
-        : m_ledger(ledger), m_files(files), m_tools(tools), m_clock(clock), m_log(log) {}
+    TenantFactory(Ledger& ledger, TenantFiles& files, std::shared_ptr<const ToolBox> tools, const Clock& clock,
+                  Log& log)
+        : m_ledger(ledger), m_files(files), m_tools(std::move(tools)), m_clock(clock), m_log(log) {}
 
     void set_open_allowed(bool allowed) { m_open_allowed = allowed; }
 
@@ -30,7 +32,7 @@ class TenantFactory {
   private:
     Ledger& m_ledger;
     TenantFiles& m_files;
-    const ToolBox& m_tools;
+    std::shared_ptr<const ToolBox> m_tools;
     const Clock& m_clock;
     Log& m_log;
     std::atomic<bool> m_open_allowed{true};

@@ -18,14 +18,18 @@ namespace mt::test {
 /// Keeps the pieces of an answer. `on_piece` runs after each; false stops the model.
 class CollectingSink final : public Sink {
   public:
-    bool on_text(std::string_view piece) override {
-        pieces.emplace_back(piece);
+    bool on_event(const ModelEvent& event) override {
+        assembly.add(event);
+        if (event.kind == ModelEvent::Kind::finish) {
+            return !on_finish || on_finish();
+        }
+        if (event.kind != ModelEvent::Kind::text) {
+            return true;
+        }
+        pieces.emplace_back(event.text);
         return !on_piece || on_piece();
     }
-    bool on_tool_call(const ToolCall& call) override {
-        calls.push_back(call);
-        return true;
-    }
+    [[nodiscard]] const std::vector<ToolCall>& calls() const { return assembly.first().tool_calls; }
     [[nodiscard]] std::string text() const {
         std::string all;
         for (const std::string& piece : pieces) {
@@ -35,8 +39,9 @@ class CollectingSink final : public Sink {
     }
 
     std::vector<std::string> pieces{};
-    std::vector<ToolCall> calls{};
+    Assembly assembly{};
     std::function<bool()> on_piece{};
+    std::function<bool()> on_finish{};
 };
 
 /// An agent with everything it needs: by default Basic Corp with all tools and all features that tools need.
@@ -45,23 +50,35 @@ struct AgentFixture {
 
     /// Makes the agent anew, after a change of `profile` or `model`.
     void build() {
-        agent = std::make_unique<Agent>(profile, model ? model : make_builtin_model(profile), tools, *store, clock);
+        agent = std::make_unique<Agent>(
+            profile, std::vector<NamedModel>{{"builtin", model ? model : make_builtin_model(profile)}}, tools, *store,
+            clock);
     }
 
     Result<Answer> ask(std::string text, std::string session = "") {
+        return ask(Question{std::move(text), std::move(session)});
+    }
+
+    Result<Answer> ask(const Question& question) {
         sink.pieces.clear();
-        return agent->ask({std::move(text), std::move(session)}, sink, context);
+        sink.assembly.clear();
+        used = {};
+        Answer answer;
+        Result<void> outcome = agent->ask(question, sink, answer, context);
+        used = answer.usage;
+        return outcome ? Result<Answer>(std::move(answer)) : Result<Answer>(std::move(outcome).error());
     }
 
     /// The answer's text, or "CODE: message".
     std::string say(std::string text, std::string session = "") {
         Result<Answer> answer = ask(std::move(text), std::move(session));
-        return answer ? answer->text : std::string(describe(answer.error().code).name) + ": " + answer.error().message;
+        return answer ? answer->choice.text
+                      : std::string(describe(answer.error().code).name) + ": " + answer.error().message;
     }
 
     FakeClock clock;
     MemoryStore store{clock};
-    ToolBox tools = ToolBox::builtin();
+    std::shared_ptr<const ToolBox> tools = std::make_shared<const ToolBox>(ToolBox::builtin());
     AgentProfile profile{"Basic Corp",
                          "Basic",
                          {"basic-chat", "advanced-analytics"},
@@ -70,6 +87,7 @@ struct AgentFixture {
     std::stop_source stop;
     Context context{"tenant-basic", "request-1", "", stop.get_token()};
     CollectingSink sink;
+    Usage used{};  ///< of the last question, also when it failed
     std::unique_ptr<Agent> agent;
 };
 

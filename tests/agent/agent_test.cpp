@@ -42,7 +42,7 @@ TEST_CASE("the answer of a model passes through") {
     f.build();
     const auto answer = f.ask("2+2?");
     REQUIRE(answer);
-    CHECK(answer->text == "It is 4.");
+    CHECK(answer->choice.text == "It is 4.");
     CHECK(f.sink.pieces == std::vector<std::string>{"It ", "is ", "4."});
     CHECK(answer->usage.tokens_in == 10);
     CHECK(answer->usage.tokens_out == 3);
@@ -75,8 +75,8 @@ TEST_CASE("two tools in a row, then the answer") {
                 {{"It is ", "42."}}});
     const auto answer = f.ask("6*7?");
     REQUIRE(answer);
-    CHECK(answer->text == "Let me see.\nIt is 42.");
-    CHECK(f.sink.text() == answer->text);
+    CHECK(answer->choice.text == "Let me see.\nIt is 42.");
+    CHECK(f.sink.text() == answer->choice.text);
     CHECK(answer->tools_used == std::vector<std::string>{"calculator", "remember"});
     CHECK_FALSE(answer->pure);
     CHECK(answer->usage.tokens_in == 30);
@@ -112,7 +112,7 @@ TEST_CASE("a malformed call goes back to the model, which mends it") {
                 {{"4"}}});
     const auto answer = f.ask("2+2?");
     REQUIRE(answer);
-    CHECK(answer->text == "4");
+    CHECK(answer->choice.text == "4");
     CHECK(f.told(1) == "error: the arguments '{expression: 2+2}' are no JSON");
     CHECK(f.told(2).starts_with("error: "));
     CHECK(f.told(2).find("expr") != std::string::npos);
@@ -127,7 +127,7 @@ TEST_CASE("unknown tools and tools outside the profile go back to the model") {
     f.build();
     const auto answer = f.ask("x");
     REQUIRE(answer);
-    CHECK(answer->text == "sorry");
+    CHECK(answer->choice.text == "sorry");
     CHECK(f.told(1) == "error: there is no tool 'rm'; the tools are: calculator");
     CHECK(f.told(2) == "error: there is no tool 'recall'; the tools are: calculator");
     CHECK(answer->tools_used.empty());
@@ -197,15 +197,15 @@ TEST_CASE("a stop before or within the answer ends it") {
     CHECK(g.sink.pieces.size() == 1);
 }
 
-TEST_CASE("with a session the turn is kept before the last piece is out") {
+TEST_CASE("pieces pass at once; with a session the turn is kept before the end is told") {
     Scripted f({{{"one ", "two ", "three"}}});
     std::vector<bool> kept;
-    f.sink.on_piece = [&] {
+    f.sink.on_piece = f.sink.on_finish = [&] {
         kept.push_back(f.agent->sessions().info("s").has_value());
         return true;
     };
     REQUIRE(f.ask("count", "s"));
-    CHECK(kept == std::vector<bool>{false, false, true});
+    CHECK(kept == std::vector<bool>{false, false, false, true});
 }
 
 TEST_CASE("a conversation is shown to the model, cut to max_history") {
@@ -237,11 +237,12 @@ TEST_CASE("a bad session id is refused before the model is asked") {
     CHECK(f.requests().empty());
 }
 
-TEST_CASE("a full store fails the turn, and the last piece stays back") {
+TEST_CASE("a full store fails the turn, and its end is not told") {
     AgentFixture f;
     f.store->set_max_bytes(50);
     CHECK(f.ask("Hello", "s").error().code == Code::storage_full);
-    CHECK(f.sink.pieces.size() == 2);
+    CHECK(f.sink.pieces.size() == 3);
+    CHECK(f.sink.assembly.first().finish_reason.empty());
     CHECK(*f.store->bytes_used() == 0);
     CHECK(f.ask("Hello"));
     CHECK(f.ask("remember my favorite colors of all are blue and green and white").error().code == Code::storage_full);
@@ -263,14 +264,8 @@ TEST_CASE("an answer is pure without a session and with pure tools alone") {
 }
 
 TEST_CASE("an error of the model is the request's error") {
-    class Failing final : public mt::Model {
-      public:
-        mt::Result<mt::Usage> complete(const mt::CompletionRequest& /*request*/, mt::Sink& /*sink*/,
-                                       const mt::Context& /*context*/) override {
-            return mt::Error{Code::unavailable, "away"};
-        }
-    };
-    AgentFixture f(std::make_shared<Failing>());
+    Scripted f({{.fault = mt::Error{Code::unavailable, "away"}}});
     CHECK(f.say("x", "s") == "unavailable: away");
     CHECK(f.agent->sessions().info("s").error().code == Code::not_found);
+    CHECK(f.used.total() == 13);
 }

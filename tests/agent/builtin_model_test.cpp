@@ -52,19 +52,19 @@ TEST_CASE("a tool's result stands after the first line") {
     f.build();
     const auto answer = f.ask("What is 2+2*3?");
     REQUIRE(answer);
-    CHECK(answer->text == std::string("[Basic Corp] Received: What is 2+2*3?\ncalculator: 8\n") + k_closing);
+    CHECK(answer->choice.text == std::string("[Basic Corp] Received: What is 2+2*3?\ncalculator: 8\n") + k_closing);
     CHECK(answer->tools_used == std::vector<std::string>{"calculator"});
     CHECK(answer->pure);
     CHECK(answer->usage.estimated);
     CHECK(answer->usage.tokens_in > 0);
-    CHECK(answer->usage.tokens_out >= mt::estimate_tokens(answer->text));
+    CHECK(answer->usage.tokens_out >= mt::estimate_tokens(answer->choice.text));
 }
 
 TEST_CASE("the mean of an analysis goes on to the calculator in full precision") {
     AgentFixture f;
     const auto answer = f.ask("analyze 3, 5, 8 and multiply the mean by 12");
     REQUIRE(answer);
-    const std::string shown = tool_lines(answer->text);
+    const std::string shown = tool_lines(answer->choice.text);
     CHECK(shown.starts_with("analyze: count 3, sum 16, mean 5.33333333333333, median 5, "));
     CHECK(shown.ends_with("\ncalculator: 64"));
     CHECK(answer->tools_used == std::vector<std::string>{"analyze", "calculator"});
@@ -146,7 +146,7 @@ TEST_CASE("a guess is not made with a tool that is not offered") {
     f.build();
     const auto answer = f.ask("What is the weather?");
     REQUIRE(answer);
-    CHECK(tool_lines(answer->text).empty());
+    CHECK(tool_lines(answer->choice.text).empty());
     CHECK(answer->pure);
     CHECK(lines(f, "recall color") == "recall: error: there is no tool 'recall'; the tools are: calculator");
 }
@@ -179,30 +179,31 @@ TEST_CASE("an answer stops at max_tokens, between characters") {
     AgentFixture f;
     const auto model = mt::make_builtin_model(f.profile);
     mt::CompletionRequest request{{{mt::Role::user, "\xE2\x82\xAC\xE2\x82\xAC\xE2\x82\xAC"}}, {}, 6};
-    REQUIRE(model->complete(request, f.sink, f.context));
+    REQUIRE(model->complete(request, f.sink, f.used, f.context));
     CHECK(f.sink.text() == "[Basic Corp] Received: ");
     f.sink.pieces.clear();
     request.max_tokens = 8;
-    const auto usage = model->complete(request, f.sink, f.context);
-    REQUIRE(usage);
+    f.used = {};
+    REQUIRE(model->complete(request, f.sink, f.used, f.context));
+    CHECK(f.sink.assembly.first().finish_reason == "length");
     CHECK(f.sink.text() == "[Basic Corp] Received: \xE2\x82\xAC\xE2\x82\xAC\xE2\x82\xAC");
-    CHECK(usage->tokens_out == 8);
-    CHECK(usage->tokens_in == 3);
+    CHECK(f.used.tokens_out == 8);
+    CHECK(f.used.tokens_in == 3);
 }
 
 TEST_CASE("the builtin model sends line by line and stops when told") {
     AgentFixture f;
     const auto model = mt::make_builtin_model(f.profile);
     const mt::CompletionRequest request{{{mt::Role::user, "Hello"}}};
-    REQUIRE(model->complete(request, f.sink, f.context));
+    REQUIRE(model->complete(request, f.sink, f.used, f.context));
     CHECK(f.sink.pieces.size() == 3);
     f.sink.pieces.clear();
     f.sink.on_piece = [] { return false; };
-    CHECK(model->complete(request, f.sink, f.context).error().code == mt::Code::client_gone);
+    CHECK(model->complete(request, f.sink, f.used, f.context).error().code == mt::Code::client_gone);
     CHECK(f.sink.pieces.size() == 1);
     f.sink.pieces.clear();
     f.sink.on_piece = [&f] { return f.stop.request_stop(); };
-    CHECK(model->complete(request, f.sink, f.context).error().code == mt::Code::client_gone);
+    CHECK(model->complete(request, f.sink, f.used, f.context).error().code == mt::Code::client_gone);
     CHECK(f.sink.pieces.size() == 1);
 }
 

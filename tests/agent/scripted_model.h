@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "agent/assembly.h"
 #include "agent/model.h"
 
 namespace mt::test {
@@ -17,6 +19,8 @@ struct ScriptedStep {
     std::vector<std::string> pieces{};
     std::vector<ToolCall> calls{};
     std::function<void()> before{};  ///< runs when the model is asked
+    std::string finish_reason{};     ///< "" for "stop" or "tool_calls"
+    std::optional<Error> fault{};    ///< the completion fails
 };
 
 /// A model that gives prepared completions one after the other (the last one again when they are used up) and keeps the
@@ -25,23 +29,31 @@ class ScriptedModel final : public Model {
   public:
     explicit ScriptedModel(std::vector<ScriptedStep> steps) : m_steps(std::move(steps)) {}
 
-    Result<Usage> complete(const CompletionRequest& request, Sink& sink, const Context& context) override {
+    Result<void> complete(const CompletionRequest& request, Sink& sink, Usage& usage, const Context& context) override {
         const ScriptedStep step = next(request);
+        usage += Usage{10, 3, false};
         if (step.before) {
             step.before();
         }
+        if (step.fault) {
+            return *step.fault;
+        }
         for (const std::string& piece : step.pieces) {
-            if (context.cancelled() || !sink.on_text(piece)) {
+            if (context.cancelled() || !sink.on_event({.kind = ModelEvent::Kind::text, .text = piece})) {
                 return Error{Code::client_gone, "stopped"};
             }
         }
-        for (const ToolCall& call : step.calls) {
-            if (!sink.on_tool_call(call)) {
-                return Error{Code::client_gone, "stopped"};
-            }
-        }
-        return Usage{10, 3, false};
+        Choice calls;
+        calls.tool_calls = step.calls;
+        calls.finish_reason = !step.finish_reason.empty() ? step.finish_reason
+                              : step.calls.empty()        ? "stop"
+                                                          : "tool_calls";
+        return replay(calls, 0, sink) ? Result<void>{} : Result<void>{Error{Code::client_gone, "stopped"}};
     }
+
+    [[nodiscard]] bool deterministic() const override { return is_deterministic; }
+
+    bool is_deterministic = true;
 
     [[nodiscard]] std::vector<CompletionRequest> requests() {
         const std::lock_guard lock(m_mutex);

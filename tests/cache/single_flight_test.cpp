@@ -8,9 +8,11 @@
 #include <random>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using mt::Code;
+using mt::Context;
 using mt::Error;
 using mt::Result;
 using mt::SingleFlight;
@@ -30,13 +32,22 @@ bool eventually(const Condition& condition) {
     return true;
 }
 
+const mt::SystemClock k_clock;
+
+Context context_of(std::stop_token stop) {
+    Context context;
+    context.stop = std::move(stop);
+    return context;
+}
+
 // A caller on a thread of its own, with a client that can leave.
 class Caller {
   public:
     Caller(SingleFlight& flights, std::string key, SingleFlight::Compute compute)
         : m_outcome(std::async(std::launch::async,
                                [&flights, key = std::move(key), compute = std::move(compute),
-                                stop = m_client.get_token()] { return flights.run(key, stop, compute); })) {}
+                                stop = m_client.get_token()] { return flights.run(key, context_of(stop), compute); })) {
+    }
 
     void leave() { m_client.request_stop(); }
     [[nodiscard]] bool returned() const {
@@ -89,7 +100,7 @@ End one_call(SingleFlight& flights, const std::string& key, bool fails, bool lea
         }
         return key;
     };
-    const SingleFlight::Outcome outcome = flights.run(key, client.get_token(), compute);
+    const SingleFlight::Outcome outcome = flights.run(key, context_of(client.get_token()), compute);
     if (outcome.value) {
         return *outcome.value == key ? End::value : End::wrong;
     }
@@ -106,7 +117,7 @@ SingleFlight::Compute give(std::string value) {
 }  // namespace
 
 TEST_CASE("32 callers of one key compute once and share the value") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate gate;
     Caller leader(flights, "k", gate.compute("value"));
     REQUIRE(eventually([&] { return gate.started == 1; }));
@@ -128,11 +139,11 @@ TEST_CASE("32 callers of one key compute once and share the value") {
     }
     CHECK(gate.started == 1);
     CHECK(flights.waiting("k") == 0);
-    CHECK(*flights.run("k", {}, give("new")).value == "new");
+    CHECK(*flights.run("k", Context{}, give("new")).value == "new");
 }
 
 TEST_CASE("an error is the leader's own: a waiting caller computes in turn and the rest share that") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate gate;
     std::atomic<int> computed{0};
     const auto failing = [&](const std::stop_token& stop) -> Result<std::string> {
@@ -166,7 +177,7 @@ TEST_CASE("an error is the leader's own: a waiting caller computes in turn and t
 }
 
 TEST_CASE("a waiting caller that leaves returns at once and disturbs nobody") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate gate;
     Caller leader(flights, "k", gate.compute("value"));
     REQUIRE(eventually([&] { return gate.started == 1; }));
@@ -186,7 +197,7 @@ TEST_CASE("a waiting caller that leaves returns at once and disturbs nobody") {
 }
 
 TEST_CASE("the computation goes on for the others when the computing caller's client leaves") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate gate;
     Caller leader(flights, "k", gate.compute("value"));
     REQUIRE(eventually([&] { return gate.started == 1; }));
@@ -206,7 +217,7 @@ TEST_CASE("the computation goes on for the others when the computing caller's cl
 TEST_CASE("the computation is stopped when the last caller has left, in whichever order") {
     for (const bool leader_first : {true, false}) {
         CAPTURE(leader_first);
-        SingleFlight flights;
+        SingleFlight flights(k_clock);
         Gate gate;
         Caller leader(flights, "k", gate.compute("value"));
         REQUIRE(eventually([&] { return gate.started == 1; }));
@@ -224,13 +235,13 @@ TEST_CASE("the computation is stopped when the last caller has left, in whicheve
 }
 
 TEST_CASE("who comes after the last caller left does not wait for the stopped computation") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate unstoppable;
     const auto stubborn = [&](const std::stop_token&) { return unstoppable.compute("old")(std::stop_token{}); };
     Caller leader(flights, "k", stubborn);
     REQUIRE(eventually([&] { return unstoppable.started == 1; }));
     leader.leave();
-    CHECK(*flights.run("k", {}, give("new")).value == "new");
+    CHECK(*flights.run("k", Context{}, give("new")).value == "new");
     CHECK_FALSE(leader.returned());
 
     Gate next;
@@ -245,37 +256,37 @@ TEST_CASE("who comes after the last caller left does not wait for the stopped co
 }
 
 TEST_CASE("a caller whose client has left before computes nothing") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     std::stop_source client;
     client.request_stop();
-    CHECK(flights.run("k", client.get_token(), never()).value.error().code == Code::client_gone);
+    CHECK(flights.run("k", context_of(client.get_token()), never()).value.error().code == Code::client_gone);
 }
 
 TEST_CASE("different keys do not wait for each other") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate gate;
     Caller slow(flights, "slow", gate.compute("slow"));
     REQUIRE(eventually([&] { return gate.started == 1; }));
-    CHECK(*flights.run("fast", {}, give("fast")).value == "fast");
+    CHECK(*flights.run("fast", Context{}, give("fast")).value == "fast");
     CHECK_FALSE(slow.returned());
     gate.open = true;
     CHECK(*slow.outcome().value == "slow");
 }
 
 TEST_CASE("a throwing computation ends its flight with an error of its own") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     const auto throwing = [](const std::stop_token&) -> Result<std::string> { throw std::runtime_error("boom"); };
     const auto odd = [](const std::stop_token&) -> Result<std::string> { throw 1; };  // NOLINT(misc-throw-by-value*)
-    const SingleFlight::Outcome thrown = flights.run("k", {}, throwing);
+    const SingleFlight::Outcome thrown = flights.run("k", Context{}, throwing);
     REQUIRE_FALSE(thrown.value);
     CHECK(thrown.value.error().code == Code::internal);
     CHECK(thrown.value.error().message == "the computation of an answer threw: boom");
-    CHECK(flights.run("k", {}, odd).value.error().code == Code::internal);
-    CHECK(*flights.run("k", {}, give("fine")).value == "fine");
+    CHECK(flights.run("k", Context{}, odd).value.error().code == Code::internal);
+    CHECK(*flights.run("k", Context{}, give("fine")).value == "fine");
 }
 
 TEST_CASE("a computation may be cancelled by callbacks that call back") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     Gate gate;
     std::atomic<int> seen{-1};
     const auto calling_back = [&](const std::stop_token& stop) {
@@ -290,7 +301,7 @@ TEST_CASE("a computation may be cancelled by callbacks that call back") {
 }
 
 TEST_CASE("property: with clients leaving at random every caller gets its value, an own error or is gone") {
-    SingleFlight flights;
+    SingleFlight flights(k_clock);
     std::atomic<int> wrong{0};
     std::atomic<int> values{0};
     const auto call_at_random = [&](unsigned seed) {
@@ -311,6 +322,6 @@ TEST_CASE("property: with clients leaving at random every caller gets its value,
     CHECK(wrong == 0);
     CHECK(values > 1000);
     for (const char* key : {"0", "1", "2"}) {
-        CHECK(*flights.run(key, {}, give("end")).value == "end");
+        CHECK(*flights.run(key, Context{}, give("end")).value == "end");
     }
 }

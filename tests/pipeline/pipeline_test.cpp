@@ -219,12 +219,12 @@ TEST_CASE("a client that left while waiting for another's answer frees its place
     bool computing = false;
     bool release = false;
     std::jthread leader([&] {
-        tenant->flights->run("slow", {}, [&](const std::stop_token&) -> Result<std::string> {
+        tenant->flights->run("q:slow", Context{}, [&](const std::stop_token&) -> Result<std::string> {
             std::unique_lock lock(mutex);
             computing = true;
             wake.notify_all();
             wake.wait(lock, [&] { return release; });
-            return std::string("\nslow answer");
+            return std::string("slow answer");
         });
     });
     {
@@ -241,7 +241,7 @@ TEST_CASE("a client that left while waiting for another's answer frees its place
         call.context.stop = client.get_token();
         outcome = run_pipeline(call, house.pipeline);
     });
-    while (tenant->flights->waiting("slow") == 0) {
+    while (tenant->flights->waiting("q:slow") == 0) {
         std::this_thread::yield();
     }
     client.request_stop();

@@ -19,11 +19,10 @@ namespace mt::test {
 /// Takes an answer.
 class TextSink final : public Sink {
   public:
-    bool on_text(std::string_view piece) override {
-        text += piece;
+    bool on_event(const ModelEvent& event) override {
+        text += event.kind == ModelEvent::Kind::text ? event.text : "";
         return true;
     }
-    bool on_tool_call(const ToolCall& /*call*/) override { return true; }
     std::string text;
 };
 
@@ -33,7 +32,7 @@ struct ServiceHouse : CatalogHouse {
         : log(LogLevel::off),
           slots(*SlotFile::open(folder.slots(), clock)),
           ledger(*slots, files, clock, log),
-          tools(ToolBox::builtin()),
+          tools(std::make_shared<const ToolBox>(ToolBox::builtin())),
           factory(ledger, files, tools, clock, log),
           tenants(*catalog, factory, ledger, std::make_shared<const Config>(*parse_config("", "")), log),
           stats(*catalog, files, slots.get(), &tenants),
@@ -73,7 +72,7 @@ struct ServiceHouse : CatalogHouse {
     Log log;
     std::unique_ptr<SlotFile> slots;
     Ledger ledger;
-    ToolBox tools;
+    std::shared_ptr<const ToolBox> tools;
     TenantFactory factory;
     TenantManager tenants;
     StatsReader stats;
