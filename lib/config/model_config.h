@@ -2,8 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+#include "base/result.h"
 
 namespace mt {
 
@@ -30,7 +33,7 @@ struct ModelConfig {
 struct ToolConfig {
     std::string name;
     std::string description;
-    std::string parameters;  ///< JSON schema of the arguments, as text
+    std::string parameters;  ///< JSON schema of the arguments, as text: an object of type "object"
     std::string method = "POST";
     std::string url;  ///< "{name}" takes the argument of that name, percent-encoded
     std::vector<std::pair<std::string, std::string>> headers{};  ///< "${NAME}" in a value takes the variable NAME
@@ -40,5 +43,12 @@ struct ToolConfig {
 
     friend bool operator==(const ToolConfig&, const ToolConfig&) = default;
 };
+
+/// The model that is always there and needs no network.
+inline constexpr std::string_view k_builtin_model = "builtin";
+
+/// A model's name, in the file or a tenant's own: 1 to 64 of a-z, A-Z, 0-9 and "._:-", and not "default", which stands
+/// for the tenant's default model on the wire. Errors: invalid.
+Result<void> check_model_name(std::string_view name);
 
 }  // namespace mt

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "config/budget.h"
 
 namespace mt {
 namespace {
@@ -21,14 +22,8 @@ constexpr std::int64_t k_year_ms = 366LL * 86400 * 1000;
 constexpr std::int64_t k_most_bytes = 1'000'000'000'000'000;
 
 Result<void> check_budget(const std::string& text) {
-    const std::size_t slash = text.find('/');
-    const std::string_view period = slash == std::string::npos ? "" : std::string_view(text).substr(slash + 1);
-    const Result<std::int64_t> tokens = parse_integer(std::string_view(text).substr(0, slash));
-    if (text.empty() || (tokens && *tokens > 0 && (period == "day" || period == "month"))) {
-        return {};
-    }
-    return Error{Code::invalid,
-                 fmt::format("{} is no budget: write tokens per day or month, such as 1000000/day", quote(text))};
+    const Result<Budget> parsed = parse_budget(text);
+    return parsed ? Result<void>{} : Result<void>{parsed.error()};
 }
 
 Result<void> check_key_hash(const std::string& text) {

@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/context.h"
 #include "base/result.h"
+#include "config/budget.h"
 
 namespace mt {
 
@@ -17,19 +19,25 @@ struct Cost {
     std::int64_t tokens = 0;
 };
 
-/// The limits of one tenant; 0 means unlimited for tokens and concurrency.
+/// The limits of one tenant; 0 means unlimited for tokens, concurrency and budget.
 struct LimitSettings {
     std::int64_t rate_limit = 10;        ///< requests per minute, at least 1
     std::int64_t burst = 10;             ///< requests that may come at once, at least 1
     std::int64_t tokens_per_minute = 0;  ///< 0: unlimited
     std::int64_t max_concurrency = 0;    ///< calls at the same time, 0: unlimited
+    std::int64_t budget = 0;             ///< tokens for each `budget_period`, 0: unlimited
+    BudgetPeriod budget_period = BudgetPeriod::day;
 };
 
 /// The limiter's memory, which lives in the tenant's statistics slot so that it survives a crash: the theoretical
-/// arrival times (GCRA) in Clock::boot_ns. Owned by the caller and valid while the Limits live.
+/// arrival times (GCRA) in Clock::boot_ns, and the tokens that ended calls used of the budget. What calls in flight
+/// have reserved of the budget is not in it: it goes with the process that answered them, so that a killed process
+/// leaves nothing reserved and loses nothing settled. Owned by the caller and valid while the Limits live.
 struct LimiterState {
     std::atomic<std::int64_t>& request_tat_ns;
     std::atomic<std::int64_t>& token_tat_ns;
+    std::atomic<std::int64_t>& budget_used;
+    std::atomic<std::int64_t>& budget_period_start;  ///< days since 1970-01-01 (UTC), of the first day
 };
 
 /// What a Permit remembers for the Limits that issued it.
@@ -38,18 +46,23 @@ struct Reservation {
     std::uint64_t ticket = 0;  ///< the limiter's own name of this admission
 };
 
-/// What the RateLimit fields of a reply say about the request limit.
+/// What the RateLimit fields of a reply say about the limits of requests and tokens.
 struct LimitStatus {
-    std::int64_t burst = 0;      ///< quota: requests that may come at once
-    std::int64_t window_s = 0;   ///< seconds in which `burst` is restored, rounded up
-    std::int64_t remaining = 0;  ///< requests that would be admitted right now
-    std::int64_t reset_ns = 0;   ///< until the whole burst is available again
+    std::int64_t burst = 0;        ///< quota: requests that may come at once
+    std::int64_t window_s = 0;     ///< seconds in which `burst` is restored, rounded up
+    std::int64_t remaining = 0;    ///< requests that would be admitted right now
+    std::int64_t reset_ns = 0;     ///< until the whole burst is available again
+    std::int64_t token_limit = 0;  ///< tokens per minute, as many may come at once; 0: none, and the next two are 0
+    std::int64_t tokens_remaining = 0;  ///< tokens that the token limit would admit right now, the budget left aside
+    std::int64_t token_reset_ns = 0;    ///< until all of `token_limit` is available again
+    std::int64_t budget = 0;            ///< tokens for the present period, 0: none, and the next one is 0
+    std::int64_t budget_used = 0;       ///< by calls that have ended; may be more than `budget`
 };
 
-/// Tokens that a reservation could take right now.
+/// The tokens that a reservation could take right now.
 struct TokenRoom {
-    std::int64_t tokens = 0;
-    bool limited = false;
+    std::int64_t tokens = std::numeric_limits<std::int64_t>::max();  ///< the least that any limit leaves, at least 0
+    bool limited = false;                                            ///< whether there is a limit of tokens at all
 };
 
 class Limits;
@@ -66,10 +79,13 @@ class Permit {
 
     /// Replaces the reserved cost by the used one, once: less is refunded as far as it has not flowed back already,
     /// more tokens become debt: the bucket then refuses until it is paid, and never stands more than one capacity
-    /// below empty. More requests than reserved are not charged. Later calls do nothing.
+    /// below empty. More requests than reserved are not charged. The budget counts all tokens used, however many were
+    /// reserved, in the period of this moment. Later calls do nothing.
+    ///
+    /// A permit that ends without it stays charged as reserved, in the budget, too: nobody knows what was used.
     void settle(Cost used);
 
-    /// State of the request limit right after this admission.
+    /// State of the limits right after this admission.
     [[nodiscard]] const LimitStatus& status() const { return m_status; }
 
   private:
@@ -89,18 +105,24 @@ class Limits {
     Limits& operator=(const Limits&) = delete;
     virtual ~Limits() = default;
 
-    /// Admits or refuses. Errors: rate_limited with `reason` requests, tokens or concurrency (the one to wait longest
-    /// for); retry_after is exact for one client, and absent where waiting cannot help or, for concurrency, nobody
-    /// knows how long. unavailable when the state is away.
+    /// Admits or refuses. Errors: rate_limited with `reason` requests, tokens or concurrency, or budget_spent with
+    /// `reason` budget (the one to wait longest for); retry_after is exact for one client, and absent where waiting
+    /// cannot help or nobody knows how long: for concurrency, and where the rest of the budget is only reserved by
+    /// calls in flight. A spent budget admits nothing more until the next period (UTC), which begins at zero; calls in
+    /// flight take their reservations into it. Calls that use more than they reserved can take the use past the budget,
+    /// by as much as those do which are in flight together. unavailable when the state is away.
     virtual Result<Permit> admit(Cost cost, const Context& context) = 0;
 
-    /// Changes the limits of calls from now on; what was used stays used, up to one new capacity. Never fails.
+    /// Changes the limits of calls from now on; what was used stays used, up to one new capacity. Of the budget all of
+    /// it does, but where the new period starts later than the one counted so far: this one begins at zero. Tokens used
+    /// without a budget do not count in a later one. Never fails.
     virtual void reconfigure(const LimitSettings& settings) = 0;
 
-    /// State of the request limit now.
+    /// State of the limits now.
     [[nodiscard]] virtual LimitStatus status() const = 0;
 
-    /// Tokens that would be admitted right now.
+    /// What admit() would take at most as `cost.tokens` now, if nothing but tokens mattered: for a caller that may
+    /// ask for less. 0 in a spent budget, which refuses even that.
     [[nodiscard]] virtual TokenRoom room() const = 0;
 
     /// Calls admitted and not yet released.

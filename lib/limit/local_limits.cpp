@@ -4,10 +4,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "limit/bucket.h"
+#include "limit/budget_account.h"
 #include "limit/gcra.h"
 #include "limit/limits.h"
 
@@ -22,12 +24,17 @@ struct Mark {
     std::int64_t token_tat_ns = 0;
 };
 
+constexpr std::string_view word_of(BudgetPeriod period) {
+    return period == BudgetPeriod::day ? "day" : "month";
+}
+
 Error refuse(std::string reason, std::string message, std::int64_t retry_in_ns) {
     std::optional<std::chrono::nanoseconds> retry_after;
     if (retry_in_ns > 0) {
         retry_after = std::chrono::nanoseconds{retry_in_ns};
     }
-    return Error{Code::rate_limited, std::move(message), std::move(reason), retry_after};
+    const Code code = reason == "budget" ? Code::budget_spent : Code::rate_limited;
+    return Error{code, std::move(message), std::move(reason), retry_after};
 }
 
 // The limits of one tenant in this process's memory. One mutex covers everything, the reading of the clock included,
@@ -38,7 +45,8 @@ class LocalLimits final : public Limits {
         : m_clock(clock),
           m_settings(settings),
           m_requests(state.request_tat_ns, request_scale(settings)),
-          m_tokens(state.token_tat_ns, token_scale(settings)) {
+          m_tokens(state.token_tat_ns, token_scale(settings)),
+          m_budget(state.budget_used, state.budget_period_start, {settings.budget, settings.budget_period}, clock) {
         const std::int64_t now = m_clock.boot_ns();
         m_requests.clamp(now);
         m_tokens.clamp(now);
@@ -49,8 +57,12 @@ class LocalLimits final : public Limits {
         const std::int64_t now = m_clock.boot_ns();
         const gcra::Decision requests = m_requests.decide(now, cost.requests);
         const gcra::Decision tokens = m_tokens.decide(now, cost.tokens);
-        if (!requests.allowed || !tokens.allowed) {
-            return bucket_refusal(requests, tokens, cost);
+        const BudgetAccount::Decision budget = m_budget.decide(now, cost.tokens);
+        if (!requests.possible || !tokens.possible || !budget.possible) {
+            return hopeless_refusal(requests, tokens, cost);
+        }
+        if (!requests.allowed || !tokens.allowed || !budget.allowed) {
+            return longest_refusal(requests, tokens, budget);
         }
         if (m_settings.max_concurrency > 0 && m_in_flight >= m_settings.max_concurrency) {
             return refuse("concurrency",
@@ -58,6 +70,7 @@ class LocalLimits final : public Limits {
         }
         m_requests.take(requests);
         m_tokens.take(tokens);
+        m_budget.reserve(cost.tokens);
         ++m_in_flight;
         m_marks.push_back({++m_last_ticket, requests.tat_ns, tokens.tat_ns});
         return Permit(*this, {cost, m_last_ticket}, status_at(now));
@@ -81,6 +94,7 @@ class LocalLimits final : public Limits {
             }
             m_tokens.reconfigure(now, tokens);
         }
+        m_budget.reconfigure({settings.budget, settings.budget_period});
         m_settings = settings;
     }
 
@@ -91,10 +105,15 @@ class LocalLimits final : public Limits {
 
     [[nodiscard]] TokenRoom room() const override {
         const std::scoped_lock lock(m_mutex);
-        if (m_settings.tokens_per_minute == 0) {
-            return {};
+        const std::int64_t now = m_clock.boot_ns();
+        TokenRoom room;
+        if (m_settings.tokens_per_minute > 0) {
+            room = {m_tokens.remaining(now), true};
         }
-        return {m_tokens.remaining(m_clock.boot_ns()), true};
+        if (m_budget.limited()) {
+            room = {std::min(room.tokens, m_budget.left(now)), true};
+        }
+        return room;
     }
 
     [[nodiscard]] std::int64_t in_flight() const override {
@@ -115,6 +134,7 @@ class LocalLimits final : public Limits {
             later->token_tat_ns -= tokens;
         }
         m_tokens.owe(now, used.tokens - reserved.tokens);
+        m_budget.settle(now, reserved.tokens, used.tokens);
     }
 
     void release(const Reservation& reservation) override {
@@ -123,6 +143,7 @@ class LocalLimits final : public Limits {
         const auto mark = find_mark(reservation.ticket);
         if (mark != m_marks.end()) {
             m_marks.erase(mark);
+            m_budget.settle(m_clock.boot_ns(), reservation.cost.tokens, reservation.cost.tokens);
         }
     }
 
@@ -131,10 +152,20 @@ class LocalLimits final : public Limits {
         constexpr std::int64_t k_second_ns = 1'000'000'000;
         const std::int64_t burst = m_requests.scale().burst;
         const std::int64_t window = gcra::cost_ns(burst, std::max<std::int64_t>(m_settings.rate_limit, 1));
-        return {.burst = burst,
-                .window_s = (window + k_second_ns - 1) / k_second_ns,
-                .remaining = m_requests.remaining(now),
-                .reset_ns = m_requests.reset_ns(now)};
+        LimitStatus status{.burst = burst,
+                           .window_s = (window + k_second_ns - 1) / k_second_ns,
+                           .remaining = m_requests.remaining(now),
+                           .reset_ns = m_requests.reset_ns(now)};
+        if (m_settings.tokens_per_minute > 0) {
+            status.token_limit = m_settings.tokens_per_minute;
+            status.tokens_remaining = m_tokens.remaining(now);
+            status.token_reset_ns = m_tokens.reset_ns(now);
+        }
+        if (m_budget.limited()) {
+            status.budget = m_settings.budget;
+            status.budget_used = m_budget.used(now);
+        }
+        return status;
     }
 
     // Marks stand in the order of their tickets. End when the reservation was settled before.
@@ -144,8 +175,9 @@ class LocalLimits final : public Limits {
         return mark != m_marks.end() && mark->ticket == ticket ? mark : m_marks.end();
     }
 
-    // Names the limit that must be waited for longest, so that one wait is enough.
-    [[nodiscard]] Error bucket_refusal(const gcra::Decision& requests, const gcra::Decision& tokens, Cost cost) const {
+    // Names a limit that the call never fits.
+    [[nodiscard]] Error hopeless_refusal(const gcra::Decision& requests, const gcra::Decision& tokens,
+                                         Cost cost) const {
         if (!tokens.possible) {
             return refuse("tokens",
                           fmt::format("a call of up to {} tokens never fits the limit of {} tokens per minute",
@@ -157,6 +189,18 @@ class LocalLimits final : public Limits {
                           fmt::format("{} requests at once never fit the burst of {}", cost.requests, m_settings.burst),
                           0);
         }
+        return refuse("budget",
+                      fmt::format("a call of up to {} tokens never fits the budget of {} tokens per {}", cost.tokens,
+                                  m_settings.budget, word_of(m_settings.budget_period)),
+                      0);
+    }
+
+    // Names the limit that must be waited for longest, so that one wait is enough.
+    [[nodiscard]] Error longest_refusal(const gcra::Decision& requests, const gcra::Decision& tokens,
+                                        const BudgetAccount::Decision& budget) const {
+        if (!budget.allowed && budget.retry_in_ns >= std::max(tokens.retry_in_ns, requests.retry_in_ns)) {
+            return budget_refusal(budget);
+        }
         if (tokens.retry_in_ns > requests.retry_in_ns) {
             return refuse("tokens", fmt::format("limit of {} tokens per minute reached", m_settings.tokens_per_minute),
                           tokens.retry_in_ns);
@@ -165,11 +209,22 @@ class LocalLimits final : public Limits {
                       requests.retry_in_ns);
     }
 
+    [[nodiscard]] Error budget_refusal(const BudgetAccount::Decision& budget) const {
+        const std::string_view period = word_of(m_settings.budget_period);
+        return refuse("budget",
+                      budget.held ? fmt::format("calls in flight hold the rest of the budget of {} tokens per {}",
+                                                m_settings.budget, period)
+                                  : fmt::format("the budget of {} tokens per {} is spent, or too little of it is left",
+                                                m_settings.budget, period),
+                      budget.retry_in_ns);
+    }
+
     const Clock& m_clock;
     mutable std::mutex m_mutex;
     LimitSettings m_settings;
     Bucket m_requests;
     Bucket m_tokens;
+    mutable BudgetAccount m_budget;  // to ask it starts a new period, too
     std::vector<Mark> m_marks;
     std::uint64_t m_last_ticket = 0;
     std::int64_t m_in_flight = 0;

@@ -102,6 +102,71 @@ void add_refusals(Page& page, const ProcessSample& process) {
     }
 }
 
+// Of tenants that have a budget.
+void add_budgets(Page& page, std::span<const TenantSample> tenants) {
+    constexpr struct {
+        const char* name;
+        const char* help;
+        std::int64_t Gauges::*value;
+    } k_families[]{
+        {"mtagent_tenant_budget_tokens", "Token budget of the present day or month.", &Gauges::budget_tokens},
+        {"mtagent_tenant_budget_used_tokens", "Tokens of the budget that ended calls have used.",
+         &Gauges::budget_used_tokens}};
+    for (const auto& [name, help, value] : k_families) {
+        MetricFamily& family = page.add(name, help, MetricType::Gauge);
+        for (const TenantSample& sample : tenants) {
+            if (sample.gauges.budget_tokens > 0) {
+                family.metric.push_back(gauge({tenant_label(sample)}, static_cast<double>(sample.gauges.*value)));
+            }
+        }
+    }
+}
+
+// One time series per upstream.
+void upstream_family(Page& page, const ProcessSample& process, const char* name, const char* help,
+                     std::int64_t UpstreamSample::*value) {
+    MetricFamily& family = page.add(name, help, MetricType::Counter);
+    for (const UpstreamSample& upstream : process.upstreams) {
+        family.metric.push_back(counter({{"model", upstream.model}}, static_cast<double>(upstream.*value)));
+    }
+}
+
+void add_upstream_requests(Page& page, const ProcessSample& process) {
+    constexpr std::pair<const char*, std::int64_t UpstreamSample::*> k_outcomes[]{
+        {"ok", &UpstreamSample::requests_ok},
+        {"failed", &UpstreamSample::requests_failed},
+        {"rejected", &UpstreamSample::rejected}};
+    MetricFamily& family =
+        page.add("mtagent_upstream_requests_total",
+                 "Attempts at an upstream by outcome; its open breaker rejects them.", MetricType::Counter);
+    for (const UpstreamSample& upstream : process.upstreams) {
+        for (const auto& [outcome, value] : k_outcomes) {
+            family.metric.push_back(
+                counter({{"model", upstream.model}, {"outcome", outcome}}, static_cast<double>(upstream.*value)));
+        }
+    }
+}
+
+void add_upstreams(Page& page, const ProcessSample& process) {
+    add_upstream_requests(page, process);
+    upstream_family(page, process, "mtagent_upstream_retries_total", "Attempts after the first one of a call.",
+                    &UpstreamSample::retries);
+    upstream_family(page, process, "mtagent_upstream_fallbacks_total", "Calls that went on to the fallback model.",
+                    &UpstreamSample::fallbacks);
+    MetricFamily& breaker = page.add("mtagent_upstream_breaker_state",
+                                     "State of the circuit breaker: 0 closed, 1 half-open, 2 open.", MetricType::Gauge);
+    for (const UpstreamSample& upstream : process.upstreams) {
+        breaker.metric.push_back(gauge({{"model", upstream.model}}, upstream.breaker_state));
+    }
+    upstream_family(page, process, "mtagent_upstream_first_tokens_total", "Answers whose first token came.",
+                    &UpstreamSample::first_token_count);
+    MetricFamily& seconds = page.add("mtagent_upstream_first_token_seconds_total",
+                                     "Sum of the times from request to first token.", MetricType::Counter);
+    for (const UpstreamSample& upstream : process.upstreams) {
+        seconds.metric.push_back(counter({{"model", upstream.model}}, upstream.first_token_seconds));
+    }
+}
+
 }  // namespace
 
 std::string render_metrics(std::span<const TenantSample> tenants, const ProcessSample& process) {
@@ -127,9 +192,11 @@ std::string render_metrics(std::span<const TenantSample> tenants, const ProcessS
                        [](const TenantSample& sample) { return static_cast<double>(sample.gauges.cache_entries); });
     page.tenant_family("mtagent_tenant_in_flight", "Calls being answered.", MetricType::Gauge,
                        [](const TenantSample& sample) { return static_cast<double>(sample.gauges.in_flight); });
+    add_budgets(page, tenants);
     page.process_family("mtagent_invalid_requests_total", "Requests refused before a tenant was known.",
                         MetricType::Counter, static_cast<double>(process.invalid_requests));
     add_refusals(page, process);
+    add_upstreams(page, process);
     page.process_family("mtagent_connections", "Open connections.", MetricType::Gauge,
                         static_cast<double>(process.connections));
     page.process_family("mtagent_tenants_loaded", "Tenants in memory.", MetricType::Gauge,

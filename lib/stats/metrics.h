@@ -17,6 +17,19 @@ struct TenantSample {
     Gauges gauges;
 };
 
+/// Numbers of one upstream: a server that answers for a model.
+struct UpstreamSample {
+    std::string model;                   ///< name of its [models.NAME]
+    int breaker_state = 0;               ///< 0 closed, 1 half-open, 2 open
+    std::int64_t requests_ok = 0;        ///< attempts that were answered
+    std::int64_t requests_failed = 0;    ///< attempts that were not
+    std::int64_t retries = 0;            ///< attempts after the first one of a call
+    std::int64_t fallbacks = 0;          ///< calls that went on to the next model
+    std::int64_t rejected = 0;           ///< attempts that the open breaker did not let out
+    std::int64_t first_token_count = 0;  ///< answers whose first token came
+    double first_token_seconds = 0;      ///< sum over these: from the request to the first token
+};
+
 /// Numbers of the process itself.
 struct ProcessSample {
     std::int64_t invalid_requests = 0;  ///< refused before a tenant was known: 400, 404, 405, ...
@@ -25,6 +38,7 @@ struct ProcessSample {
     std::int64_t tenants = 0;  ///< loaded
     double uptime_s = 0;
     std::string version;
+    std::vector<UpstreamSample> upstreams{};
 };
 
 /// Prometheus text format 0.0.4 by prometheus-cpp's serializer. Pure, thread-safe.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -23,13 +24,15 @@ namespace mt {
 namespace {
 
 constexpr std::string_view k_magic = "MTSLOTS\n";
-constexpr std::int64_t k_slot_version = 1;
+constexpr std::int64_t k_slot_version = 2;
+constexpr std::int64_t k_oldest_version = 1;
 constexpr std::size_t k_header_size = 4096;
 constexpr std::size_t k_slot_size = 512;
 constexpr std::size_t k_chunk_slots = 512;
 constexpr std::size_t k_chunk_size = k_chunk_slots * k_slot_size;
 
 static_assert(sizeof(Slot) <= k_slot_size);
+static_assert(offsetof(Slot, budget_used) == 344, "version 1 ended here");
 static_assert(std::atomic<std::int64_t>::is_always_lock_free, "slots are shared between processes");
 
 struct Header {
@@ -91,7 +94,7 @@ Totals Slot::totals() const {
 }
 
 Gauges Slot::gauges() const {
-    return {in_flight.load(), storage_bytes.load(), cache_entries.load()};
+    return {in_flight.load(), storage_bytes.load(), cache_entries.load(), budget_tokens.load(), budget_used.load()};
 }
 
 struct SlotFile::State {
@@ -228,7 +231,7 @@ Kind kind_of(int fd) {
         std::string_view(header.magic.data(), header.magic.size()) != k_magic) {
         return Kind::foreign;
     }
-    return header.version == k_slot_version ? Kind::slots : Kind::newer;
+    return header.version >= k_oldest_version && header.version <= k_slot_version ? Kind::slots : Kind::newer;
 }
 
 Error newer_version(const std::filesystem::path& path) {
@@ -277,6 +280,8 @@ Result<std::unique_ptr<SlotFile>> SlotFile::open(const std::filesystem::path& pa
         return std::move(mapped).error();
     }
     state.adopt_boot(clock);
+    // All of a slot's bytes are zero until a version writes them, so newer members are already what they should be.
+    state.header->version = k_slot_version;
     return file;
 }
 

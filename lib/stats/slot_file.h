@@ -15,7 +15,8 @@
 namespace mt {
 
 /// The live numbers of one tenant in shared memory: they outlive the process that counts. All members are updated with
-/// atomic operations; the file's layout is this struct.
+/// atomic operations; the file's layout is this struct. New members go to the end and mean nothing while they are 0:
+/// that is what they are in a slot of an older version.
 struct Slot {
     std::array<char, 32> uid;  ///< hexadecimal; zeros: free
     std::array<std::atomic<std::int64_t>, k_counters> counters;
@@ -25,6 +26,10 @@ struct Slot {
     std::atomic<std::int64_t> in_flight;
     std::atomic<std::int64_t> storage_bytes;
     std::atomic<std::int64_t> cache_entries;
+    // since version 2
+    std::atomic<std::int64_t> budget_used;          ///< limiter state: tokens of ended calls in the budget's period
+    std::atomic<std::int64_t> budget_period_start;  ///< days since 1970-01-01
+    std::atomic<std::int64_t> budget_tokens;        ///< the budget itself; 0: none
 
     [[nodiscard]] Totals totals() const;
     [[nodiscard]] Gauges gauges() const;
@@ -35,10 +40,12 @@ struct Slot {
 /// Thread-safe. One process writes (the holder of the folder's lock); others may read.
 class SlotFile {
   public:
-    /// For the one writer: makes or continues the file, converts limiter state after a reboot. A file that is no slot
-    /// file is set aside as stats.slots.damaged. Errors: version_mismatch, storage_full, unavailable.
+    /// For the one writer: makes or continues the file, converts limiter state after a reboot and a file of an older
+    /// version, which keeps all its numbers; an older program refuses it from then on. A file that is no slot file is
+    /// set aside as stats.slots.damaged. Errors: version_mismatch (newer), storage_full, unavailable.
     static Result<std::unique_ptr<SlotFile>> open(const std::filesystem::path& path, const Clock& clock);
-    /// For readers beside a writer or without one. Errors: not_found, failed (no slot file), version_mismatch.
+    /// For readers beside a writer or without one; a file of an older version is read as it is. Errors: not_found,
+    /// failed (no slot file), version_mismatch.
     static Result<std::unique_ptr<SlotFile>> open_read_only(const std::filesystem::path& path);
 
     SlotFile(const SlotFile&) = delete;

@@ -69,6 +69,8 @@ struct Gauges {
     std::int64_t in_flight = 0;
     std::int64_t storage_bytes = 0;
     std::int64_t cache_entries = 0;
+    std::int64_t budget_tokens = 0;       ///< budget of the present period, 0: none
+    std::int64_t budget_used_tokens = 0;  ///< of it by calls that have ended
 };
 
 }  // namespace mt

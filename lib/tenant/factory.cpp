@@ -61,8 +61,9 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
         }
         tenant->counters = *std::move(counters);
         Slot& slot = tenant->counters->slot();
-        tenant->limits = make_local_limits(limit_settings(tenant->config),
-                                           LimiterState{slot.request_tat_ns, slot.token_tat_ns}, m_clock);
+        tenant->limits = make_local_limits(
+            limit_settings(tenant->config),
+            LimiterState{slot.request_tat_ns, slot.token_tat_ns, slot.budget_used, slot.budget_period_start}, m_clock);
     }
     if (old != nullptr && old->config.storage_type == tenant->config.storage_type) {
         tenant->store = old->store;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "config/budget.h"
+
 namespace mt {
 
 const KeyRecord* Tenant::key(std::string_view text, WallTime now) const {
@@ -16,13 +18,23 @@ const KeyRecord* Tenant::key(std::string_view text, WallTime now) const {
 void Tenant::update_gauges() const {
     Slot& slot = counters->slot();
     slot.cache_entries.store(cache->entries(), std::memory_order_relaxed);
+    slot.budget_tokens.store(limits->status().budget, std::memory_order_relaxed);  // asking renews budget_used
     if (Result<std::int64_t> bytes = store->bytes_used()) {
         slot.storage_bytes.store(*bytes, std::memory_order_relaxed);
     }
 }
 
 LimitSettings limit_settings(const TenantConfig& config) {
-    return {config.rate_limit, config.effective_burst(), config.tokens_per_minute, config.max_concurrency};
+    LimitSettings settings;
+    settings.rate_limit = config.rate_limit;
+    settings.burst = config.effective_burst();
+    settings.tokens_per_minute = config.tokens_per_minute;
+    settings.max_concurrency = config.max_concurrency;
+    if (const Result<Budget> budget = parse_budget(config.budget)) {  // always: the settings are checked
+        settings.budget = budget->tokens;
+        settings.budget_period = budget->period;
+    }
+    return settings;
 }
 
 AgentProfile agent_profile(const TenantConfig& config) {

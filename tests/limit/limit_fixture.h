@@ -20,7 +20,8 @@ struct LimitFixture {
 
     /// Starts again on the stored state, as after a restart.
     void open(const LimitSettings& settings) {
-        limits = make_local_limits(settings, LimiterState{request_tat_ns, token_tat_ns}, clock);
+        limits = make_local_limits(settings,
+                                   LimiterState{request_tat_ns, token_tat_ns, budget_used, budget_period_start}, clock);
     }
     Result<Permit> admit(std::int64_t requests, std::int64_t tokens = 0) const {
         return limits->admit(Cost{requests, tokens}, Context{});
@@ -30,6 +31,8 @@ struct LimitFixture {
     FakeClock clock;
     std::atomic<std::int64_t> request_tat_ns{0};
     std::atomic<std::int64_t> token_tat_ns{0};
+    std::atomic<std::int64_t> budget_used{0};
+    std::atomic<std::int64_t> budget_period_start{0};
     std::unique_ptr<Limits> limits;
 };
 

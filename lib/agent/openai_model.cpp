@@ -1,0 +1,325 @@
+#include "agent/openai_model.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "agent/openai_wire.h"
+#include "agent/telltale.h"
+#include "base/text.h"
+#include "base/waiting.h"
+#include "http/event_stream.h"
+
+namespace mt {
+namespace {
+
+constexpr std::size_t k_largest_reply = 64UL * 1024 * 1024;  // bytes of a reply that is not streamed
+constexpr std::size_t k_largest_fault = 64UL * 1024;
+
+std::int64_t nanoseconds(std::int64_t milliseconds) {
+    return milliseconds * 1'000'000;
+}
+
+double random_share() {
+    thread_local std::minstd_rand generator{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0, 1)(generator);
+}
+
+// "api.openai.com" wants another name for the bound of an answer than everybody else.
+bool wants_completion_bound(const http::Url& url) {
+    return url.host.ends_with(".openai.com") || url.host.ends_with(".azure.com");
+}
+
+Error gone() {
+    return Error{Code::client_gone, "the client left before the answer was complete"};
+}
+
+// A failure, and whether another attempt may mend it.
+struct Failure {
+    Error error;
+    bool again = false;
+    CircuitBreaker::Outcome outcome = CircuitBreaker::Outcome::failure;
+};
+
+}  // namespace
+
+struct OpenAiModel::State {
+    State(const OpenAiOptions& the_options, const http::Url& url, const Clock& the_clock)
+        : options(the_options),
+          clock(the_clock),
+          target(url.path + (url.path.ends_with('/') ? "" : "/") + "chat/completions"),
+          dialect{the_options.config.model.empty() ? the_options.config.name : the_options.config.model,
+                  wants_completion_bound(url)},
+          upstream(url, upstream_options(the_options)),
+          breaker(the_options.breaker) {
+        fields = {{"Content-Type", "application/json"}, {"Accept", "application/json, text/event-stream"}};
+        if (!options.api_key.empty()) {
+            fields.emplace_back("Authorization", "Bearer " + options.api_key);
+        }
+        options.retry.retries = static_cast<int>(options.config.retries);
+    }
+
+    static http::UpstreamOptions upstream_options(const OpenAiOptions& options) {
+        http::UpstreamOptions upstream;
+        upstream.connect_timeout = std::chrono::milliseconds{options.config.connect_timeout_ms};
+        upstream.rule = options.rule;
+        return upstream;
+    }
+
+    // Servers like to repeat what they were sent.
+    [[nodiscard]] std::string without_key(std::string text) const {
+        const std::string& key = options.api_key;
+        for (std::size_t at = 0; !key.empty() && (at = text.find(key, at)) != std::string::npos;) {
+            text.replace(at, key.size(), "***");
+        }
+        return text;
+    }
+
+    OpenAiOptions options;
+    const Clock& clock;
+    std::string target;
+    ChatDialect dialect;
+    http::Fields fields;
+    http::Upstream upstream;
+    CircuitBreaker breaker;
+    UpstreamCounters counters;
+};
+
+// One request to the server and its answer.
+class OpenAiModel::Attempt {
+  public:
+    Attempt(State& state, Sink& sink, const Context& context, std::int64_t deadline_ns)
+        : m_state(state), m_context(context), m_deadline_ns(deadline_ns), m_reader(sink) {}
+
+    Result<void> run(const std::string& body, bool stream) {
+        m_started_ns = m_state.clock.boot_ns();
+        const std::int64_t first_ns =
+            std::min(m_deadline_ns, m_started_ns + nanoseconds(m_state.options.config.first_token_timeout_ms));
+        Result<http::UpstreamReply> reply =
+            m_state.upstream.send({"POST", m_state.target, m_state.fields, body}, m_context, first_ns);
+        if (!reply) {
+            return fail_transport(reply.error());
+        }
+        if (reply->status() != 200) {
+            return fail_status(*reply);
+        }
+        m_taken = true;
+        const bool is_stream = reply->field("Content-Type").value_or("").starts_with("text/event-stream");
+        return stream && is_stream ? read_stream(*reply, first_ns) : read_whole(*reply);
+    }
+
+    [[nodiscard]] const Failure& failure() const { return m_failure; }
+
+    /// What the server says was used, else an estimate, once it has taken the request.
+    [[nodiscard]] Usage usage(const CompletionRequest& request) const {
+        if (m_reader.usage()) {
+            return *m_reader.usage();
+        }
+        return m_taken ? Usage{estimate_tokens(request), m_reader.estimated_tokens_out(), true} : Usage{};
+    }
+
+  private:
+    Result<void> read_whole(http::UpstreamReply& reply) {
+        Result<std::string> body = reply.read_all(m_context, m_deadline_ns, k_largest_reply);
+        if (!body) {
+            return fail_transport(body.error());
+        }
+        note_first_token();
+        return judge(m_reader.read_reply(*body));
+    }
+
+    // The bound goes on from the first piece on: from then on it is the time between two pieces.
+    Result<void> read_stream(http::UpstreamReply& reply, std::int64_t first_ns) {
+        http::EventStream events;
+        std::int64_t until_ns = first_ns;
+        while (!m_reader.is_done()) {
+            Result<std::string_view> piece = reply.read(m_context, until_ns);
+            if (!piece) {
+                return fail_transport(piece.error());
+            }
+            if (piece->empty()) {
+                break;
+            }
+            events.feed(*piece);
+            if (Result<void> read = read_events(events); !read) {
+                return judge(read);
+            }
+            if (m_first_token) {
+                until_ns = std::min(m_deadline_ns,
+                                    m_state.clock.boot_ns() + nanoseconds(m_state.options.config.idle_timeout_ms));
+            }
+        }
+        Result<void> ended = judge(m_reader.end());
+        if (ended) {
+            drain(reply);
+        }
+        return ended;
+    }
+
+    Result<void> read_events(http::EventStream& events) {
+        while (true) {
+            Result<std::optional<std::string_view>> event = events.next();
+            if (!event) {
+                return event.error();
+            }
+            if (!*event || m_reader.is_done()) {
+                return {};
+            }
+            note_first_token();
+            if (Result<void> read = m_reader.read_event(**event, events.more()); !read) {
+                return read;
+            }
+        }
+    }
+
+    // The last chunk comes with "[DONE]" or right behind it; without it the connection cannot be used again.
+    void drain(http::UpstreamReply& reply) const {
+        constexpr std::int64_t k_patience_ns = 50'000'000;
+        const std::int64_t until_ns = std::min(m_deadline_ns, m_state.clock.boot_ns() + k_patience_ns);
+        const Result<std::string> rest = reply.read_all(m_context, until_ns, k_largest_fault);
+        static_cast<void>(rest);  // then the connection closes
+    }
+
+    void note_first_token() {
+        if (!std::exchange(m_first_token, true)) {
+            m_state.counters.first_tokens.fetch_add(1, std::memory_order_relaxed);
+            m_state.counters.first_token_ns.fetch_add(m_state.clock.boot_ns() - m_started_ns,
+                                                      std::memory_order_relaxed);
+        }
+    }
+
+    Result<void> fail_transport(const Error& error) {
+        m_failure.error = error;
+        m_failure.error.message = fmt::format("model {}: {}", quote(m_state.options.config.name), error.message);
+        const bool ours = error.code == Code::client_gone || error.code == Code::busy || error.code == Code::invalid;
+        m_failure.outcome = ours ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
+        m_failure.again = error.code == Code::unavailable || error.code == Code::upstream ||
+                          (error.code == Code::timeout && error.reason == "connect");
+        if (error.code == Code::unavailable || error.code == Code::forbidden) {
+            m_failure.error.code = Code::upstream;  // 502: the service itself is there
+        }
+        return m_failure.error;
+    }
+
+    // What the reader has found: a fault of the server, or of its answer.
+    Result<void> judge(Result<void> read) {
+        if (!read) {
+            m_failure.error = read.error();
+            m_failure.error.message = m_state.without_key(read.error().message);
+            const bool gone = read.error().code == Code::client_gone;
+            m_failure.outcome = gone ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
+            m_failure.again = !gone;
+            return m_failure.error;
+        }
+        return read;
+    }
+
+    Result<void> fail_status(http::UpstreamReply& reply) {
+        const int status = reply.status();
+        const Result<std::string> body = reply.read_all(m_context, m_deadline_ns, k_largest_fault);
+        const ServerFault fault = body ? read_fault(*body) : ServerFault{};
+        const std::optional<std::chrono::nanoseconds> wait = parse_retry_after(
+            reply.field("Retry-After").value_or(""), reply.field("Retry-After-Ms").value_or(""), m_state.clock.wall());
+        const std::string_view wish = reply.field("X-Should-Retry").value_or("");
+        m_failure.again =
+            wish == "true" || (wish != "false" && is_worth_retrying(status) && fault.code != "insufficient_quota");
+        m_failure.outcome =
+            status >= 500 || status == 408 ? CircuitBreaker::Outcome::failure : CircuitBreaker::Outcome::success;
+        const std::string name = quote(m_state.options.config.name);
+        const std::string words = m_state.without_key(fault.message);
+        if (status == 400 || status == 413 || status == 422) {
+            m_failure.error = {Code::invalid,
+                               words.empty() ? fmt::format("model {} refused the request", name) : words,
+                               fault.code,
+                               {},
+                               fault.param};
+        } else if (status == 401 || status == 403) {
+            // Its words may hold a part of the key.
+            m_failure.error = {Code::upstream, fmt::format("the server of model {} does not take our key", name)};
+        } else {
+            m_failure.error = {
+                Code::upstream,
+                fmt::format("the server of model {} answered {}{}{}", name, status, words.empty() ? "" : ": ", words),
+                {},
+                wait};
+        }
+        return m_failure.error;
+    }
+
+    State& m_state;
+    const Context& m_context;
+    std::int64_t m_deadline_ns;
+    ReplyReader m_reader;
+    Failure m_failure{};
+    std::int64_t m_started_ns = 0;
+    bool m_taken = false;
+    bool m_first_token = false;
+};
+
+OpenAiModel::OpenAiModel(std::unique_ptr<State> state) : m_state(std::move(state)) {}
+
+OpenAiModel::~OpenAiModel() = default;
+
+Result<std::shared_ptr<OpenAiModel>> OpenAiModel::make(const OpenAiOptions& options, const Clock& clock) {
+    const Result<http::Url> url = http::parse_url(options.config.base_url);
+    if (!url) {
+        return Error{Code::config,
+                     fmt::format("model {}: base_url: {}", quote(options.config.name), url.error().message)};
+    }
+    return std::shared_ptr<OpenAiModel>(new OpenAiModel(std::make_unique<State>(options, *url, clock)));
+}
+
+Result<void> OpenAiModel::complete(const CompletionRequest& request, Sink& sink, Usage& usage, const Context& context) {
+    State& state = *m_state;
+    const std::string body = write_chat_request(request, state.dialect);
+    const std::int64_t deadline_ns =
+        std::min(context.deadline_ns, state.clock.boot_ns() + nanoseconds(state.options.config.timeout_ms));
+    TellTale told(sink);
+    for (int retry = 0;; ++retry) {
+        const CircuitBreaker::Pass pass = state.breaker.admit(state.clock.boot_ns());
+        if (pass.wait_ns > 0) {
+            state.counters.rejected.fetch_add(1, std::memory_order_relaxed);
+            return Error{Code::upstream,
+                         fmt::format("the server of model {} fails: it is left alone for a while",
+                                     quote(state.options.config.name)),
+                         "breaker_open", std::chrono::nanoseconds{pass.wait_ns}};
+        }
+        Attempt attempt(state, told, context, deadline_ns);
+        Result<void> done = attempt.run(body, request.stream);
+        usage += attempt.usage(request);
+        state.breaker.record(pass, done ? CircuitBreaker::Outcome::success : attempt.failure().outcome,
+                             state.clock.boot_ns());
+        if (done) {
+            state.counters.ok.fetch_add(1, std::memory_order_relaxed);
+            return done;
+        }
+        state.counters.failed.fetch_add(1, std::memory_order_relaxed);
+        const bool again = attempt.failure().again && !told.has_told() && retry < state.options.retry.retries;
+        if (!again || !wait_for_retry(attempt.failure().error, retry, deadline_ns, context)) {
+            return context.cancelled() ? Result<void>{gone()} : done;
+        }
+        state.counters.retries.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+// False: it would take too long, or the client left meanwhile.
+bool OpenAiModel::wait_for_retry(const Error& error, int retry, std::int64_t deadline_ns, const Context& context) {
+    const RetrySettings& settings = m_state->options.retry;
+    const std::chrono::nanoseconds wait =
+        std::max(backoff(settings, retry, random_share()), error.retry_after.value_or(std::chrono::nanoseconds{0}));
+    const std::int64_t until_ns = m_state->clock.boot_ns() + wait.count();
+    return wait <= settings.patience && until_ns < deadline_ns &&
+           wait_until(until_ns, m_state->clock, context).has_value();
+}
+
+UpstreamCounters& OpenAiModel::counters() {
+    return m_state->counters;
+}
+
+CircuitBreaker::State OpenAiModel::breaker_state() const {
+    return m_state->breaker.state();
+}
+
+}  // namespace mt

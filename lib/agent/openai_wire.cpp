@@ -1,0 +1,371 @@
+#include "agent/openai_wire.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/text.h"
+
+namespace mt {
+namespace {
+
+using Json = nlohmann::json;
+using Kind = ModelEvent::Kind;
+
+constexpr int k_most_choices = 128;
+constexpr int k_most_calls = 128;
+
+std::string dump(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void append_text(std::string& out, std::string_view text) {
+    out += dump(Json(text));
+}
+
+void append_calls(std::string& out, const std::vector<ToolCall>& calls) {
+    out += R"(,"tool_calls":[)";
+    for (const ToolCall& call : calls) {
+        out += &call == &calls.front() ? R"({"id":)" : R"(,{"id":)";
+        append_text(out, call.id);
+        out += R"(,"type":"function","function":{"name":)";
+        append_text(out, call.name);
+        out += R"(,"arguments":)";
+        append_text(out, call.arguments);
+        out += "}}";
+    }
+    out += ']';
+}
+
+void append_message(std::string& out, const Message& message) {
+    if (!message.verbatim.empty()) {
+        out += message.verbatim;
+        return;
+    }
+    out += fmt::format(R"({{"role":"{}","content":)", to_string(message.role));
+    if (message.content.empty() && !message.tool_calls.empty()) {
+        out += "null";
+    } else {
+        append_text(out, message.content);
+    }
+    if (!message.tool_calls.empty()) {
+        append_calls(out, message.tool_calls);
+    }
+    if (!message.tool_call_id.empty()) {
+        out += R"(,"tool_call_id":)";
+        append_text(out, message.tool_call_id);
+    }
+    out += '}';
+}
+
+void append_tool(std::string& out, const ToolSpec& tool) {
+    if (!tool.verbatim.empty()) {
+        out += tool.verbatim;
+        return;
+    }
+    out += R"({"type":"function","function":{"name":)";
+    append_text(out, tool.name);
+    out += R"(,"description":)";
+    append_text(out, tool.description);
+    out += R"(,"parameters":)";
+    out += tool.parameters;
+    out += "}}";
+}
+
+void append_tools(std::string& out, const CompletionRequest& request) {
+    out += R"(,"tools":[)";
+    for (const ToolSpec* tool : request.tools) {
+        out += tool == request.tools.front() ? "" : ",";
+        append_tool(out, *tool);
+    }
+    out += ']';
+    if (!request.tool_choice.empty()) {
+        out += R"(,"tool_choice":)" + request.tool_choice;
+    }
+}
+
+// The inside of a JSON object.
+std::string_view members_of(std::string_view object) {
+    const std::string_view text = trim(object);
+    return text.size() < 2 ? std::string_view{} : trim(text.substr(1, text.size() - 2));
+}
+
+// The text of a member; nothing when it is absent, null or something else.
+const std::string* text_of(const Json& object, const char* name) {
+    const auto found = object.find(name);
+    return found == object.end() ? nullptr : found->get_ptr<const std::string*>();
+}
+
+int number_of(const Json& object, const char* name, int otherwise) {
+    const auto found = object.find(name);
+    return found != object.end() && found->is_number_integer() ? found->get<int>() : otherwise;
+}
+
+std::int64_t tokens_of(const Json& usage, const char* name) {
+    const auto found = usage.find(name);
+    return found != usage.end() && found->is_number_integer() ? std::max<std::int64_t>(0, found->get<std::int64_t>())
+                                                              : 0;
+}
+
+std::string shortened(const std::string& text) {
+    constexpr std::size_t k_longest = 500;
+    return text.size() <= k_longest ? text : text.substr(0, k_longest) + "...";
+}
+
+ServerFault fault_of(const Json& error) {
+    ServerFault fault;
+    if (const std::string* plain = error.get_ptr<const std::string*>()) {
+        fault.message = shortened(*plain);
+    } else if (error.is_object()) {
+        const auto take = [&](const char* name) {
+            const std::string* text = text_of(error, name);
+            return text == nullptr ? std::string{} : shortened(*text);
+        };
+        fault = {take("message"), take("type"), take("code"), take("param")};
+    }
+    return fault;
+}
+
+Error no_completion() {
+    return Error{Code::upstream, "the reply of the model's server is no chat completion"};
+}
+
+Error client_gone() {
+    return Error{Code::client_gone, "the client left before the answer was complete"};
+}
+
+}  // namespace
+
+std::string write_chat_request(const CompletionRequest& request, const ChatDialect& dialect) {
+    std::string out = R"({"model":)";
+    append_text(out, dialect.model);
+    out += R"(,"messages":[)";
+    for (const Message& message : request.messages) {
+        out += &message == &request.messages.front() ? "" : ",";
+        append_message(out, message);
+    }
+    out += ']';
+    if (!request.tools.empty()) {
+        append_tools(out, request);
+    }
+    if (request.max_tokens > 0) {
+        out += fmt::format(R"(,"{}":{})", dialect.completion_bound ? "max_completion_tokens" : "max_tokens",
+                           request.max_tokens);
+    }
+    if (request.stream) {
+        out += R"(,"stream":true,"stream_options":{"include_usage":true})";
+    }
+    if (const std::string_view options = members_of(request.options); !options.empty()) {
+        out += ',';
+        out += options;
+    }
+    out += '}';
+    return out;
+}
+
+// Walks one JSON document for the reader.
+class ReplyReader::Parser {
+  public:
+    Parser(ReplyReader& reader, const char* message_name, bool more)
+        : m_reader(reader), m_message_name(message_name), m_more(more) {}
+
+    Result<void> read(const Json& document) {
+        if (!document.is_object()) {
+            return no_completion();
+        }
+        if (const auto error = document.find("error"); error != document.end() && !error->is_null()) {
+            const ServerFault fault = fault_of(*error);
+            return Error{Code::upstream, fmt::format("the model's server failed: {}", fault.message), fault.code};
+        }
+        read_usage(document);
+        const auto choices = document.find("choices");
+        if (choices == document.end() || !choices->is_array()) {
+            return m_reader.m_usage ? Result<void>{} : Result<void>{no_completion()};
+        }
+        int position = 0;
+        for (const Json& choice : *choices) {
+            if (!read_choice(choice, position++)) {
+                return client_gone();
+            }
+        }
+        return {};
+    }
+
+  private:
+    void read_usage(const Json& document) {
+        const auto usage = document.find("usage");
+        if (usage != document.end() && usage->is_object()) {
+            m_reader.m_usage = Usage{tokens_of(*usage, "prompt_tokens"), tokens_of(*usage, "completion_tokens"), false};
+        }
+    }
+
+    bool read_choice(const Json& choice, int position) {
+        if (!choice.is_object()) {
+            return true;
+        }
+        const int number = number_of(choice, "index", position);
+        if (number < 0 || number >= k_most_choices) {
+            return true;
+        }
+        bool going = true;
+        if (const auto logprobs = choice.find("logprobs"); logprobs != choice.end() && !logprobs->is_null()) {
+            const std::string text = dump(*logprobs);
+            going = tell({.kind = Kind::logprobs, .text = text, .choice = number});
+        }
+        if (const auto message = choice.find(m_message_name); message != choice.end() && message->is_object()) {
+            going = going && read_message(*message, number);
+        }
+        if (const std::string* reason = text_of(choice, "finish_reason")) {
+            m_reader.choice(number).finished = true;
+            going = going && tell({.kind = Kind::finish, .text = *reason, .choice = number});
+        }
+        return going;
+    }
+
+    bool read_message(const Json& message, int number) {
+        bool going = tell_further_fields(message, number);
+        if (const std::string* text = text_of(message, "content"); text != nullptr && !text->empty()) {
+            going = going && tell({.kind = Kind::text, .text = *text, .choice = number});
+        }
+        if (const std::string* text = text_of(message, "refusal"); text != nullptr && !text->empty()) {
+            going = going && tell({.kind = Kind::refusal, .text = *text, .choice = number});
+        }
+        const auto calls = message.find("tool_calls");
+        if (calls == message.end() || !calls->is_array()) {
+            return going;
+        }
+        int position = 0;
+        for (const Json& call : *calls) {
+            going = going && read_call(call, number, position++);
+        }
+        return going;
+    }
+
+    // What only the client may understand: "reasoning_content" and such.
+    bool tell_further_fields(const Json& message, int number) {
+        constexpr std::array<std::string_view, 5> k_known{"role", "content", "refusal", "tool_calls", "function_call"};
+        Json further = Json::object();
+        for (const auto& [name, value] : message.items()) {
+            if (std::find(k_known.begin(), k_known.end(), name) == k_known.end() && !value.is_null()) {
+                further[name] = value;
+            }
+        }
+        if (further.empty()) {
+            return true;
+        }
+        const std::string text = dump(further);
+        m_reader.m_bytes += text.size();
+        return tell({.kind = Kind::fields, .text = text, .choice = number});
+    }
+
+    bool read_call(const Json& call, int number, int position) {
+        const int index = number_of(call, "index", position);
+        const auto function = call.find("function");
+        if (index < 0 || index >= k_most_calls || function == call.end() || !function->is_object()) {
+            return true;
+        }
+        std::vector<bool>& begun = m_reader.choice(number).calls_begun;
+        if (begun.size() <= static_cast<std::size_t>(index)) {
+            begun.resize(static_cast<std::size_t>(index) + 1);
+        }
+        bool going = true;
+        const std::string* name = text_of(*function, "name");
+        if (!begun[static_cast<std::size_t>(index)] && name != nullptr && !name->empty()) {
+            begun[static_cast<std::size_t>(index)] = true;
+            const std::string* given = text_of(call, "id");
+            const std::string id = given == nullptr || given->empty() ? fmt::format("call_{}", index) : *given;
+            going = tell({.kind = Kind::tool_call, .choice = number, .index = index, .id = id, .name = *name});
+        }
+        const std::string* arguments = text_of(*function, "arguments");
+        if (going && arguments != nullptr && !arguments->empty()) {
+            going = tell({.kind = Kind::tool_arguments, .text = *arguments, .choice = number, .index = index});
+        }
+        return going;
+    }
+
+    bool tell(ModelEvent event) {
+        event.more = m_more;
+        return m_reader.tell(event);
+    }
+
+    ReplyReader& m_reader;
+    const char* m_message_name;
+    bool m_more;
+};
+
+Result<void> ReplyReader::read_reply(const std::string& body) {
+    const Json document = Json::parse(body, nullptr, false);
+    if (Result<void> read = Parser(*this, "message", true).read(document); !read) {
+        return read;
+    }
+    m_done = true;
+    return end();
+}
+
+Result<void> ReplyReader::read_event(std::string_view data, bool more) {
+    if (trim(data) == "[DONE]") {
+        m_done = true;
+        return {};
+    }
+    return Parser(*this, "delta", more).read(Json::parse(data, nullptr, false));
+}
+
+Result<void> ReplyReader::end() {
+    const bool complete = !m_choices.empty() && std::all_of(m_choices.begin(), m_choices.end(),
+                                                            [](const ChoiceState& c) { return c.finished; });
+    if (m_choices.empty() || !(m_done || complete)) {
+        return m_choices.empty() && m_done ? no_completion()
+                                           : Error{Code::upstream, "the model's server ended the answer in its middle"};
+    }
+    return finish_all() ? Result<void>{} : Result<void>{client_gone()};
+}
+
+bool ReplyReader::finish_all() {
+    for (std::size_t i = 0; i < m_choices.size(); ++i) {
+        if (m_choices[i].finished) {
+            continue;
+        }
+        m_choices[i].finished = true;
+        const std::string_view reason = m_choices[i].calls_begun.empty() ? "stop" : "tool_calls";
+        if (!tell({.kind = Kind::finish, .text = reason, .choice = static_cast<int>(i)})) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::int64_t ReplyReader::estimated_tokens_out() const {
+    return static_cast<std::int64_t>((m_bytes + 3) / 4);
+}
+
+bool ReplyReader::tell(const ModelEvent& event) {
+    choice(event.choice);
+    m_bytes += event.kind == Kind::finish || event.kind == Kind::fields || event.kind == Kind::logprobs
+                   ? 0
+                   : event.text.size() + event.name.size();
+    return m_sink.on_event(event);
+}
+
+ReplyReader::ChoiceState& ReplyReader::choice(int number) {
+    const auto place = static_cast<std::size_t>(number);
+    if (m_choices.size() <= place) {
+        m_choices.resize(place + 1);
+    }
+    return m_choices[place];
+}
+
+ServerFault read_fault(const std::string& body) {
+    const Json document = Json::parse(body, nullptr, false);
+    if (!document.is_object()) {
+        return {};
+    }
+    const auto error = document.find("error");
+    // Ollama and others: {"error": "text"}; vLLM: {"object": "error", "message": ...}.
+    return fault_of(error == document.end() ? document : *error);
+}
+
+}  // namespace mt
