@@ -54,15 +54,15 @@ std::size_t LineScanner::skip_ordinary(std::string_view bytes) const {
     return static_cast<std::size_t>(end - bytes.begin());
 }
 
-Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {
+Result<bool> ChunkReader::next(std::string_view& bytes, std::string_view& content) {
+    content = {};
     while (!bytes.empty()) {
         if (m_part == Part::data) {
-            const std::size_t taken = std::min(m_left, bytes.size());
-            body.append(bytes.substr(0, taken));
-            bytes.remove_prefix(taken);
-            m_left -= taken;
+            content = bytes.substr(0, std::min(m_left, bytes.size()));
+            bytes.remove_prefix(content.size());
+            m_left -= content.size();
             m_part = m_left == 0 ? Part::data_end : Part::data;
-            continue;
+            return false;
         }
         Result<bool> ended = feed_line(bytes.front());
         bytes.remove_prefix(1);
@@ -70,7 +70,7 @@ Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {
             return ended;
         }
         if (*ended) {
-            Result<bool> complete = end_line(body.size());
+            Result<bool> complete = end_line();
             m_line.clear();
             if (!complete || *complete) {
                 return complete;
@@ -81,7 +81,7 @@ Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {
 }
 
 // True when `c` ends the line.
-Result<bool> ChunkedBody::feed_line(char c) {
+Result<bool> ChunkReader::feed_line(char c) {
     m_line += c;
     const LineScanner::State state = m_scanner.next(c);
     if (state == LineScanner::State::refused || (m_part == Part::data_end && c != "\r\n"[m_line.size() - 1])) {
@@ -90,17 +90,17 @@ Result<bool> ChunkedBody::feed_line(char c) {
     if (m_part == Part::size_line && m_line.size() > k_longest_size + k_most_extensions) {
         return bad("the extensions of a chunk are too long");
     }
-    if (m_part == Part::trailer && ++m_trailer_bytes > m_limits->max_head) {
-        return Error{Code::head_too_large, fmt::format("trailers of more than {} bytes", m_limits->max_head)};
+    if (m_part == Part::trailer && ++m_trailer_bytes > m_limits.max_trailer_bytes) {
+        return Error{Code::head_too_large, fmt::format("trailers of more than {} bytes", m_limits.max_trailer_bytes)};
     }
     return state == LineScanner::State::ended;
 }
 
-Result<bool> ChunkedBody::end_line(std::size_t body_size) {
+Result<bool> ChunkReader::end_line() {
     m_line.resize(m_line.size() - 2);
     switch (m_part) {
         case Part::size_line: {
-            if (Result<void> size = read_size_line(body_size); !size) {
+            if (Result<void> size = read_size_line(); !size) {
                 return std::move(size.error());
             }
             m_part = m_left == 0 ? Part::trailer : Part::data;
@@ -116,7 +116,7 @@ Result<bool> ChunkedBody::end_line(std::size_t body_size) {
     return false;
 }
 
-Result<void> ChunkedBody::read_size_line(std::size_t body_size) {
+Result<void> ChunkReader::read_size_line() {
     const std::size_t digits = std::min(m_line.find_first_not_of("0123456789abcdefABCDEF"), m_line.size());
     const std::string_view rest = trim_blanks(std::string_view(m_line).substr(digits));
     const bool only_size = digits == m_line.size();
@@ -131,22 +131,35 @@ Result<void> ChunkedBody::read_size_line(std::size_t body_size) {
     for (const char c : std::string_view(m_line).substr(0, digits)) {
         size = size * 16 + static_cast<std::size_t>(hex_digit(c));
     }
-    if (size > m_limits->max_body - body_size) {
-        return Error{Code::too_large, fmt::format("a chunked body over the limit of {} bytes", m_limits->max_body)};
+    if (size > m_limits.max_content - m_content) {
+        return Error{Code::too_large, fmt::format("a chunked body over the limit of {} bytes", m_limits.max_content)};
     }
+    m_content += size;
     m_left = size;
     return {};
 }
 
-Result<bool> ChunkedBody::read_trailer_line() {
+Result<bool> ChunkReader::read_trailer_line() {
     if (m_line.empty()) {
         return true;
     }
     if (!split_field(m_line)) {
         return bad("a trailer of the chunked body is malformed");
     }
-    if (++m_trailers > m_limits->max_fields) {
-        return Error{Code::head_too_large, fmt::format("more than {} trailers", m_limits->max_fields)};
+    if (++m_trailers > m_limits.max_trailers) {
+        return Error{Code::head_too_large, fmt::format("more than {} trailers", m_limits.max_trailers)};
+    }
+    return false;
+}
+
+Result<bool> ChunkedBody::feed(std::string_view& bytes, std::string& body) {
+    while (!bytes.empty()) {
+        std::string_view content;
+        Result<bool> complete = m_reader.next(bytes, content);
+        if (!complete || *complete) {
+            return complete;
+        }
+        body.append(content);
     }
     return false;
 }

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "http/grammar.h"
+#include "http/request_head.h"
 #include "http/tls.h"
 
 namespace mt::http {
@@ -32,32 +33,6 @@ Error bad_url(std::string_view text) {
                  fmt::format("{} is no address: write http://HOST:PORT/PATH, https://HOST:PORT/PATH, HOST:PORT or "
                              "unix:PATH",
                              quote(text))};
-}
-
-// What stands for the server in Host; a unix socket has no name of its own.
-std::string host_field(const Url& url) {
-    if (!url.unix_path.empty()) {
-        return "localhost";
-    }
-    const std::string host = url.host.find(':') == std::string::npos ? url.host : fmt::format("[{}]", url.host);
-    return url.port == (url.tls ? k_https_port : k_http_port) ? host : fmt::format("{}:{}", host, url.port);
-}
-
-std::string name_of(const Url& url) {
-    return url.unix_path.empty() ? fmt::format("{}:{}", url.host, url.port) : fmt::format("unix:{}", url.unix_path);
-}
-
-// httplib writes whatever it is given: a line end in a field would start a second one.
-Result<void> check_request(std::string_view method, std::string_view target, const Fields& fields) {
-    if (!is_token(method) || !is_visible(target)) {
-        return Error{Code::invalid, fmt::format("{} {} is no request", quote(method), quote(target))};
-    }
-    for (const auto& [name, value] : fields) {
-        if (!is_token(name) || !is_field_value(value)) {
-            return Error{Code::invalid, fmt::format("header field {} holds bytes that no field may hold", quote(name))};
-        }
-    }
-    return {};
 }
 
 // Removes "http://" or such from the front, if it is there.
@@ -150,7 +125,7 @@ struct Client::State {
 };
 
 Client::State::State(const Url& url, const ClientOptions& options)
-    : name(name_of(url)),
+    : name(server_name(url)),
       host(host_field(url)),
       certificate_host(url.host),
       timeout(options.timeout),

@@ -14,6 +14,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/networks.h"
 #include "http/server.h"
 
 namespace mt::http {
@@ -21,7 +22,7 @@ namespace mt::http {
 /// What the functions of a transport know of their connection.
 struct TlsSocket {
     int fd;
-    bool ended = false;           ///< the call at hand has met the client's FIN
+    bool ended = false;           ///< the call at hand has met the other side's FIN
     bool empty = false;           ///< the call at hand has found nothing more to read
     std::optional<char> first{};  ///< byte that came
 };
@@ -127,14 +128,19 @@ Result<void> use_files(SSL_CTX* context, const TlsFiles& files) {
 }
 
 void configure(SSL_CTX* context) {
-    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(context,
                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     // Otherwise one call goes on for as long as a client sends records without content. Nor are records read ahead,
     // which would all be worked off by one call.
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+}
+
+void configure_server(SSL_CTX* context) {
+    configure(context);
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
     SSL_CTX_set_default_passwd_cb(context, refuse_passphrase);
 }
@@ -153,19 +159,38 @@ void OpenSslFree::operator()(X509_STORE* store) const {
     X509_STORE_free(store);
 }
 
-TlsContext::TlsContext() : m_context(SSL_CTX_new(TLS_server_method())), m_transport(make_transport(), BIO_meth_free) {}
+TlsContext::TlsContext(bool of_client)
+    : m_of_client(of_client),
+      m_context(SSL_CTX_new(of_client ? TLS_client_method() : TLS_server_method())),
+      m_transport(make_transport(), BIO_meth_free) {}
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::load(const TlsFiles& files) {
     ERR_clear_error();
-    const std::shared_ptr<const TlsContext> context(new TlsContext());
+    const std::shared_ptr<const TlsContext> context(new TlsContext(false));
     if (!context->m_context || !context->m_transport) {
         return Error{Code::internal, fmt::format("no TLS: {}", tls_fault())};
     }
-    configure(context->m_context.get());
+    configure_server(context->m_context.get());
     if (Result<void> used = use_files(context->m_context.get(), files); !used) {
         return std::move(used).error();
     }
     return context;
+}
+
+Result<std::shared_ptr<const TlsContext>> TlsContext::for_client(const std::string& host, const Trust* trust) {
+    ERR_clear_error();
+    const std::shared_ptr<TlsContext> context(new TlsContext(true));
+    if (!context->m_context || !context->m_transport) {
+        return Error{Code::internal, fmt::format("no TLS: {}", tls_fault())};
+    }
+    context->m_server_name = parse_ip(host) ? "" : host;
+    configure(context->m_context.get());
+    prepare_client(*context->m_context);
+    if (trust != nullptr) {
+        trust->apply(*context->m_context, host);
+        SSL_CTX_set_verify(context->m_context.get(), SSL_VERIFY_PEER, nullptr);
+    }
+    return std::shared_ptr<const TlsContext>(context);
 }
 
 TlsSession::TlsSession(const TlsContext& context, int fd)
@@ -183,8 +208,16 @@ std::unique_ptr<TlsSession> TlsSession::create(const TlsContext& context, int fd
     BIO_set_data(bio, session->m_socket.get());
     BIO_set_init(bio, 1);
     SSL_set_bio(session->m_session.get(), bio, bio);
-    SSL_set_accept_state(session->m_session.get());
-    return session;
+    if (!context.m_of_client) {
+        SSL_set_accept_state(session->m_session.get());
+        return session;
+    }
+    SSL_set_connect_state(session->m_session.get());
+    // SSL_set_tlsext_host_name() in a form without a cast of its own (RFC 6066 section 3).
+    std::string name = context.m_server_name;
+    const bool named = name.empty() || SSL_ctrl(session->m_session.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME,
+                                                TLSEXT_NAMETYPE_host_name, name.data()) == 1;
+    return named ? std::move(session) : nullptr;
 }
 
 // SSL_get_error() also looks at what earlier calls, of anybody in this thread, have left.
@@ -252,6 +285,24 @@ IoResult TlsSession::write(std::string_view bytes) {
     // After the client's close_notify OpenSSL names that as the reason of every failure.
     m_broken = m_broken || result.state == IoResult::State::ended;
     return m_broken ? IoResult{} : result;
+}
+
+bool TlsSession::wants_write() const {
+    return SSL_want_write(m_session.get());
+}
+
+bool TlsSession::holds_bytes() const {
+    return SSL_has_pending(m_session.get()) == 1;
+}
+
+bool TlsSession::ended_orderly() const {
+    return (SSL_get_shutdown(m_session.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
+std::string TlsSession::certificate_fault() const {
+    const long verdict = SSL_get_verify_result(m_session.get());
+    const bool asked = SSL_get_verify_mode(m_session.get()) != SSL_VERIFY_NONE;
+    return asked && verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : "";
 }
 
 void TlsSession::close_notify() {

@@ -15,6 +15,7 @@ namespace mt::http {
 
 struct TlsFiles;
 struct TlsSocket;
+class Trust;
 
 /// What one attempt to move bytes did.
 struct IoResult {
@@ -32,8 +33,9 @@ struct OpenSslFree {
     void operator()(X509_STORE* store) const;
 };
 
-/// A server's certificate and key, and what it accepts: TLS 1.2 or newer, ALPN http/1.1 (a client that names protocols
-/// without it is refused, one that names none is served), no renegotiation, session tickets. Immutable; shared by
+/// What the sessions of one side share. A server's: its certificate and key, and what it accepts: TLS 1.2 or newer,
+/// ALPN http/1.1 (a client that names protocols without it is refused, one that names none is served), no
+/// renegotiation, session tickets. A client's: which server it wants and who vouches for it. Immutable; shared by
 /// sessions, which may outlive it. Thread-safe.
 class TlsContext {
   public:
@@ -41,20 +43,27 @@ class TlsContext {
     /// it, key does not match, key is encrypted: nobody is asked for a passphrase).
     static Result<std::shared_ptr<const TlsContext>> load(const TlsFiles& files);
 
+    /// For clients of the server `host`, a name (which is told to it, RFC 6066 section 3) or a numeric address. `trust`
+    /// must vouch for its certificate; null: any will do. Errors: internal (no memory).
+    static Result<std::shared_ptr<const TlsContext>> for_client(const std::string& host, const Trust* trust);
+
     TlsContext(const TlsContext&) = delete;
     TlsContext& operator=(const TlsContext&) = delete;
     ~TlsContext() = default;
 
   private:
     friend class TlsSession;
-    TlsContext();
+    explicit TlsContext(bool of_client);
 
+    bool m_of_client;
     std::unique_ptr<SSL_CTX, OpenSslFree> m_context;
+    std::string m_server_name{};              ///< for clients: what to tell the server; empty for a numeric address
     std::shared_ptr<BIO_METHOD> m_transport;  ///< how sessions reach their sockets
 };
 
-/// TLS on one connected non-blocking socket, server side. Does not own the socket, which must stay open for as long as
-/// this is used. Not thread-safe; never waits and raises no SIGPIPE. Once something was `broken`, everything is.
+/// TLS on one connected non-blocking socket, on the side of its context. Does not own the socket, which must stay open
+/// for as long as this is used. Not thread-safe; never waits and raises no SIGPIPE. Once something was `broken`,
+/// everything is.
 class TlsSession {
   public:
     /// Null when OpenSSL has no memory.
@@ -76,6 +85,14 @@ class TlsSession {
     /// May move only a part, a record at most. After `again` the next call must begin with the same bytes and have no
     /// fewer of them, but they may lie elsewhere.
     IoResult write(std::string_view bytes);
+    /// What the last call that said `again` waits for: true when the socket must become writable, else readable.
+    [[nodiscard]] bool wants_write() const;
+    /// Bytes have come from the socket that no read has given out.
+    [[nodiscard]] bool holds_bytes() const;
+    /// The other side has said that nothing more will come (close_notify), so that nothing was cut off.
+    [[nodiscard]] bool ended_orderly() const;
+    /// After a failed handshake of a client: why the server's certificate is not trusted, or "" when that was not it.
+    [[nodiscard]] std::string certificate_fault() const;
     /// Says that nothing more will come; best effort, does not wait. Reading goes on.
     void close_notify();
 

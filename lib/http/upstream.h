@@ -29,9 +29,10 @@ struct AddressRule {
 
 struct UpstreamOptions {
     std::chrono::milliseconds connect_timeout{5'000};  ///< for resolving, connecting and the TLS handshake together
-    std::chrono::milliseconds idle_time{30'000};       ///< an unused connection is kept this long
-    std::size_t max_idle = 256;                        ///< unused connections that are kept
-    std::size_t max_head = 64UL * 1024;                ///< bytes of a reply's head
+    /// A connection that was unused for longer is never used again. It is closed when the next request looks.
+    std::chrono::milliseconds idle_time{30'000};
+    std::size_t max_idle = 256;            ///< unused connections that are kept
+    std::size_t max_head = 64UL * 1024;    ///< bytes of a reply's head
     bool verify = true;                    ///< over TLS: speak only to a server whose certificate is trusted
     std::shared_ptr<const Trust> trust{};  ///< who vouches for it; null: the system's authorities
     AddressRule rule{};
@@ -40,7 +41,7 @@ struct UpstreamOptions {
 struct UpstreamRequest {
     std::string_view method = "POST";
     std::string_view target = "/";  ///< path and query
-    Fields fields{};                ///< beside Host and Content-Length, which are written
+    Fields fields{};                ///< beside Host, Content-Length and Transfer-Encoding, which are not to be given
     std::string_view body{};
 };
 
@@ -60,8 +61,8 @@ class UpstreamReply {
 
     /// The next bytes of the body, as many as there are (at most 64 KiB), valid until the next call; empty at the end.
     /// Waits until `deadline_ns` (Clock::boot_ns) or the context's, whichever is earlier, and calls the context's idle
-    /// hook while it waits. Errors: client_gone (the context's token fired; noticed within 10 ms), timeout, upstream
-    /// (cut, reset, no HTTP).
+    /// hook while it waits. Errors: client_gone (the context's token fired; noticed within 10 ms), timeout, busy (too
+    /// many threads wait already), after all of which reading can go on; upstream (cut, reset, no HTTP).
     Result<std::string_view> read(const Context& context, std::int64_t deadline_ns);
 
     /// The whole rest of the body, at most `max_bytes`. Errors: as read, and upstream (too large).

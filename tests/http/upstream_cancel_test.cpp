@@ -1,0 +1,177 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "http/upstream_kit.h"
+#include "support/chat_scripts.h"
+
+namespace {
+
+using mt::Code;
+using mt::Context;
+using mt::Error;
+using mt::Result;
+using mt::http::Upstream;
+using mt::http::UpstreamReply;
+using mt::test::ask;
+using mt::test::cancel_when;
+using mt::test::code_of;
+using mt::test::DeafPort;
+using mt::test::eventually;
+using mt::test::in;
+using mt::test::k_long;
+using mt::test::Latch;
+using mt::test::milliseconds;
+using mt::test::open_descriptors;
+using mt::test::Outcome;
+using mt::test::Recorded;
+using mt::test::ScriptedReply;
+using mt::test::ScriptedUpstream;
+using mt::test::url_to;
+
+// How long after its client left a request comes back as client_gone: the median of some, since the machine may be
+// busy with something else.
+milliseconds time_to_cancel(const std::function<bool()>& ready, const std::function<Outcome(const Context&)>& work) {
+    std::vector<milliseconds> times;
+    for (int i = 0; i < 5; ++i) {
+        Outcome outcome;
+        times.push_back(cancel_when(ready, [&](const Context& context) { outcome = work(context); }));
+        CHECK(code_of(outcome) == Code::client_gone);
+    }
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+}
+
+// A thread of this process waits in poll(2): the request has got as far as it will.
+bool settled(std::size_t descriptors) {
+    return eventually([&] { return open_descriptors() >= descriptors; });
+}
+
+constexpr milliseconds k_bound{10};
+
+}  // namespace
+
+TEST_CASE("a client that leaves ends the connecting") {
+    const DeafPort full(true);
+    Upstream upstream(url_to(full.port()), {});
+    const std::size_t before = open_descriptors();
+    CHECK(time_to_cancel([&] { return settled(before + 1); },
+                         [&](const Context& context) { return ask(upstream, {}, context); }) <= k_bound);
+    CHECK(open_descriptors() <= before);
+}
+
+TEST_CASE("a client that leaves ends the TLS handshake") {
+    const DeafPort deaf(false);
+    mt::http::UpstreamOptions options;
+    options.verify = false;
+    Upstream upstream(url_to(deaf.port(), "https://127.0.0.1:"), options);
+    const std::size_t before = open_descriptors();
+    CHECK(time_to_cancel([&] { return settled(before + 1); },
+                         [&](const Context& context) { return ask(upstream, {}, context); }) <= k_bound);
+    CHECK(open_descriptors() <= before);
+}
+
+TEST_CASE("a client that leaves ends the writing") {
+    const DeafPort deaf(false);
+    Upstream upstream(url_to(deaf.port()), {});
+    const std::string upload(30'000'000, 'u');  // more than the kernel takes for a server that does not read
+    const std::size_t before = open_descriptors();
+    CHECK(time_to_cancel([&] { return settled(before + 1); },
+                         [&](const Context& context) {
+                             return ask(upstream, {"POST", "/", {}, upload}, context);
+                         }) <= k_bound);
+}
+
+TEST_CASE("a client that leaves ends the wait for the head, and the server is told at once") {
+    ScriptedUpstream server(mt::test::keep_silent);
+    Upstream upstream(url_to(server.port()), {});
+    std::size_t asked = 0;
+    CHECK(time_to_cancel([&] { return server.wait_for_requests(++asked); },
+                         [&](const Context& context) { return ask(upstream, {}, context); }) <= k_bound);
+    CHECK(server.wait_for_departures(asked));
+    CHECK(upstream.idle_connections() == 0);
+}
+
+TEST_CASE("a client that leaves ends the reading of a body") {
+    Latch never;
+    ScriptedUpstream server(mt::test::stalled_stream({"one"}, never, {}));
+    Upstream upstream(url_to(server.port()), {});
+    std::atomic<int> read{0};
+    int asked = 0;
+    CHECK(time_to_cancel(
+              [&] {
+                  ++asked;
+                  return eventually([&] { return read == asked; });
+              },
+              [&](const Context& context) {
+                  Result<UpstreamReply> reply = upstream.send({}, context, in(k_long));
+                  REQUIRE(reply);
+                  Result<std::string_view> piece = reply->read(context, in(k_long));
+                  ++read;
+                  while (piece) {
+                      piece = reply->read(context, in(k_long));
+                  }
+                  return Outcome{piece.error()};
+              }) <= k_bound);
+    CHECK(server.wait_for_departures(static_cast<std::size_t>(asked)));
+}
+
+TEST_CASE("a client that left before starts nothing") {
+    ScriptedUpstream server(mt::test::reply_with("x"));
+    Upstream upstream(url_to(server.port()), {});
+    std::stop_source source;
+    Context context;
+    context.stop = source.get_token();
+    Result<UpstreamReply> reply = upstream.send({}, context, in(k_long));
+    REQUIRE(reply);
+    source.request_stop();
+    CHECK(reply->read(context, in(k_long)).error().code == Code::client_gone);
+    CHECK(code_of(ask(upstream, {}, context)) == Code::client_gone);
+    CHECK(server.request_count() == 1);
+    CHECK(ask(upstream).body == "x");  // the thread's wake-up is not left over
+}
+
+TEST_CASE("requests of one thread do not wake each other") {
+    Latch answer;
+    ScriptedUpstream server(mt::test::keep_silent);
+    Upstream upstream(url_to(server.port()), {});
+    std::stop_source source;
+    Context gone;
+    gone.stop = source.get_token();
+    std::thread leaver([&] {
+        CHECK(server.wait_for_requests(1));
+        source.request_stop();
+        CHECK(server.wait_for_requests(2));
+        answer.open();
+    });
+    CHECK(code_of(ask(upstream, {}, gone)) == Code::client_gone);
+    server.set_script(mt::test::after(answer, mt::test::reply_with("x")));
+    std::stop_source other;
+    Context there;
+    there.stop = other.get_token();
+    CHECK(ask(upstream, {}, there).body == "x");
+    leaver.join();
+}
+
+TEST_CASE("cancelled requests leave no descriptors behind") {
+    ScriptedUpstream server([](const Recorded& request, ScriptedReply& out) {
+        if (request.number % 2 == 0) {
+            out.start_stream();
+        }
+        out.keep_silent();
+    });
+    Upstream upstream(url_to(server.port()), {});
+    std::size_t settled_at = 0;
+    for (std::size_t i = 1; i <= 200; ++i) {
+        cancel_when([&] { return server.wait_for_requests(i); },
+                    [&](const Context& context) { CHECK(code_of(ask(upstream, {}, context)) == Code::client_gone); });
+        if (i == 20) {
+            CHECK(server.wait_for_open(0));
+            settled_at = open_descriptors();
+        }
+    }
+    CHECK(server.wait_for_open(0));
+    CHECK(open_descriptors() <= settled_at);
+}
