@@ -7,8 +7,11 @@
 #include "agent/agent.h"
 #include "app/command.h"
 #include "app/workspace.h"
+#include "base/text.h"
+#include "config/secrets.h"
 #include "pipeline/pipeline.h"
 #include "storage/store.h"
+#include "tenant/equipment.h"
 #include "tenant/tenant.h"
 
 namespace mt::app {
@@ -34,6 +37,9 @@ Result<void> ask(const Console& console, const Flags& flags) {
         return std::move(opened).error();
     }
     Workspace& workspace = **opened;
+    if (const std::vector<std::string> missing = missing_secrets(workspace.config, environment); !missing.empty()) {
+        return Error{Code::config, join(missing, "\n")};
+    }
     // A first question may come before the first start of the server.
     Config asked = workspace.config;
     std::erase_if(asked.tenants, [&](const TenantSpec& spec) { return spec.id != flags.tenant; });
@@ -56,9 +62,15 @@ Result<void> ask(const Console& console, const Flags& flags) {
     if (!store) {
         return std::move(store).error();
     }
-    const auto tools = std::make_shared<const ToolBox>(ToolBox::builtin());
+    Log log(LogLevel::warning);
+    Result<std::shared_ptr<const Equipment>> equipment = Equipment::make(
+        workspace.config, {environment, [&workspace] { return workspace.secret_box(); }, workspace.clock, log});
+    if (!equipment) {
+        return std::move(equipment).error();
+    }
     const AgentProfile profile = agent_profile(config);
-    Agent agent(profile, {{"builtin", make_builtin_model(profile)}}, tools, **store, workspace.clock);
+    Agent agent(profile, (*equipment)->models_of(*record, config, profile), (*equipment)->tools(), **store,
+                workspace.clock);
     Silent nobody;
     Answer answer;
     Context context;

@@ -78,7 +78,8 @@ class DemoServer {
         config->server.tls_cert.clear();  // the load generator speaks plain HTTP
         // Without a file there is one tenant to put under load; its limits shall not be what is measured.
         constexpr std::int64_t k_no_limit = 1'000'000'000;
-        config->tenants.push_back({"bench", {{"name", "Bench"}, {"auth", "open"}, {"rate_limit", k_no_limit}}});
+        config->tenants.push_back(
+            {"bench", {{"name", "Bench"}, {"auth", "open"}, {"rate_limit", k_no_limit}, {"model", "builtin"}}});
         ServiceOptions options;
         options.log_level = LogLevel::error;
         Result<std::unique_ptr<Service>> service = Service::open(*std::move(config), options);

@@ -1,14 +1,18 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "app/command.h"
 #include "app/workspace.h"
 #include "base/text.h"
+#include "config/secrets.h"
 #include "stats/ledger.h"
+#include "tenant/own_model.h"
 
 namespace mt::app {
 namespace {
@@ -21,6 +25,31 @@ struct Findings {
     std::int64_t tenants = 0;
 };
 
+// The keys of a tenant's own models can be opened, and its models may still be what they are.
+void check_own_models(Workspace& workspace, const TenantRecord& record, Findings& findings) {
+    const auto fault = [&](const std::string& message) {
+        findings.faults.push_back(fmt::format("tenant '{}': {}", record.id, message));
+    };
+    const bool sealed = std::any_of(record.models.begin(), record.models.end(),
+                                    [](const TenantModel& model) { return !model.sealed_key.empty(); });
+    const std::optional<Result<SecretBox>> box = sealed ? std::optional(workspace.secret_box()) : std::nullopt;
+    if (box && !*box) {
+        return fault(box->error().message);
+    }
+    for (const TenantModel& model : record.models) {
+        const Result<std::string> key = box ? open_own_key(record, model, **box) : Result<std::string>(std::string{});
+        if (!key) {
+            fault(key.error().message);
+        }
+        const Result<void> valid =
+            check_own_model(record, {model.name, model.base_url, model.model, ""}, workspace.config);
+        if (!valid) {  // the file changed after it was added
+            findings.warnings.push_back(
+                fmt::format("tenant '{}': model {}: {}", record.id, quote(model.name), valid.error().message));
+        }
+    }
+}
+
 // Everything that must hold for one tenant. A fault of one does not hide those of the others.
 void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findings) {
     ++findings.tenants;
@@ -31,9 +60,10 @@ void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findi
     if (!record) {
         return fault(record.error().message);
     }
-    if (Result<void> valid = workspace.config.check(row.id, record->own); !valid) {
+    if (Result<void> valid = workspace.config.check(row.id, record->own, own_model_names(*record)); !valid) {
         fault(valid.error().message);
     }
+    check_own_models(workspace, *record, findings);
     Result<void> intact = workspace.files->read(row.id, k_no_part, [&](Database& database) -> Result<void> {
         Result<std::string> verdict = database.integrity();
         if (!verdict) {
@@ -126,6 +156,7 @@ Result<void> check(const Console& console) {
         return std::move(config).error();
     }
     Findings findings;
+    findings.warnings = missing_secrets(*config, environment);
     Result<std::unique_ptr<Workspace>> workspace = open_workspace(console, false);
     if (workspace) {
         if (Result<void> checked = check_folder(**workspace, findings); !checked) {

@@ -8,12 +8,16 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "app/command.h"
 #include "app/notify.h"
 #include "app/service.h"
 #include "app/signals.h"
+#include "base/text.h"
 #include "base/units.h"
+#include "config/secrets.h"
 
 namespace mt::app {
 namespace {
@@ -96,7 +100,10 @@ Result<Config> configure(const Console& console, const Flags& flags) {
     if (!taken) {
         return std::move(taken).error();
     }
-    // Seen before the data folder is touched.
+    // Both seen before the data folder is touched.
+    if (const std::vector<std::string> missing = missing_secrets(*config, environment); !missing.empty()) {
+        return Error{Code::config, join(missing, "\n")};
+    }
     Result<http::Address> address = http::parse_address(config->server.listen);
     return address ? std::move(config) : Result<Config>(std::move(address).error());
 }

@@ -18,7 +18,7 @@ namespace mt::app {
 namespace {
 
 struct CommandRow {
-    std::string_view group;  // "" or the word before the name
+    std::string_view group;  // "" or the words before the name
     std::string_view name;
     std::string_view help;
     std::string_view examples;  // two
@@ -50,6 +50,17 @@ constexpr std::array k_commands{
                declare_tenant_apply},
     CommandRow{"tenant", "history", "Show who changed what of a tenant, newest first.",
                "  mtagent tenant history acme\n  mtagent tenant history acme --json", declare_tenant_history},
+    CommandRow{
+        "tenant model", "add", "Give a tenant a language model of its own, its key kept sealed.",
+        "  mtagent tenant model add acme gpt --base-url https://llm.example.com/v1 --model gpt-4o --key-file key.txt\n"
+        "  pass show acme/llm | mtagent tenant model add acme gpt --base-url https://llm.example.com/v1 "
+        "--model gpt-4o --key-file - --replace",
+        declare_tenant_model_add},
+    CommandRow{"tenant model", "list", "List a tenant's own language models; never their keys.",
+               "  mtagent tenant model list acme\n  mtagent tenant model list acme --json", declare_tenant_model_list},
+    CommandRow{"tenant model", "remove", "Take a language model of its own away from a tenant.",
+               "  mtagent tenant model remove acme gpt\n  mtagent tenant model remove acme gpt --json",
+               declare_tenant_model_remove},
     CommandRow{"key", "create", "Make an API key for a tenant or an operator and print it, once.",
                "  mtagent key create acme --name laptop --expires 90d\n"
                "  mtagent key create --operator ci --read-only",
@@ -75,8 +86,11 @@ constexpr std::array k_commands{
                declare_check},
 };
 
+// A group stands behind the one that it is part of.
 constexpr std::pair<std::string_view, std::string_view> k_groups[] = {
-    {"tenant", "Register, configure and remove tenants."}, {"key", "Make and revoke API keys."}};
+    {"tenant", "Register, configure and remove tenants."},
+    {"tenant model", "Give a tenant language models of its own."},
+    {"key", "Make and revoke API keys."}};
 
 class Program {
   public:
@@ -93,14 +107,17 @@ class Program {
         m_app.allow_extras();
         m_app.require_subcommand(0, 1);  // so that an argument may have the name of a command
         for (const auto& [name, help] : k_groups) {
-            CLI::App& group = *m_app.add_subcommand(std::string(name), std::string(help));
+            const std::size_t blank = name.rfind(' ');
+            const bool nested = blank != std::string_view::npos;
+            CLI::App& parent = group_of(nested ? name.substr(0, blank) : "");
+            CLI::App& group =
+                *parent.add_subcommand(std::string(nested ? name.substr(blank + 1) : name), std::string(help));
             prepare(group);
             group.require_subcommand(0, 1);
         }
         for (const CommandRow& row : k_commands) {
-            CLI::App& parent = row.group.empty() ? m_app : *m_app.get_subcommand(std::string(row.group));
-            CLI::App& command = *parent.add_subcommand(std::string(row.name),
-                                                       fmt::format("{}\n\nExamples:\n{}\n", row.help, row.examples));
+            CLI::App& command = *group_of(row.group).add_subcommand(
+                std::string(row.name), fmt::format("{}\n\nExamples:\n{}\n", row.help, row.examples));
             prepare(command);
             command.footer(
                 "Global options, before or after the command: --config FILE, --data FOLDER, --json, --quiet, "
@@ -131,6 +148,15 @@ class Program {
     }
 
   private:
+    // By its words.
+    CLI::App& group_of(std::string_view words) {
+        CLI::App* group = &m_app;
+        for (const std::string& word : split_list(words, ' ')) {
+            group = group->get_subcommand(word);
+        }
+        return *group;
+    }
+
     static void prepare(CLI::App& app) {
         app.fallthrough();
         app.allow_extras();
@@ -153,8 +179,10 @@ class Program {
     std::optional<Error> unknown_word() {
         const CLI::App* app = &m_app;
         std::vector<std::string> rest = app->remaining();
+        std::string words;
         while (!app->get_subcommands().empty()) {
             app = app->get_subcommands().front();
+            words += (words.empty() ? "" : " ") + app->get_name();
             const std::vector<std::string> more = app->remaining();
             rest.insert(rest.end(), more.begin(), more.end());
         }
@@ -164,7 +192,7 @@ class Program {
             return group ? std::nullopt
                          : std::optional(Error{Code::invalid, fmt::format("a command is needed after '{}': see "
                                                                           "mtagent {} --help",
-                                                                          app->get_name(), app->get_name())});
+                                                                          words, words)});
         }
         const bool option = rest.front().starts_with('-');
         const std::vector<std::string> names = option ? options_of(*app) : commands_of(*app);

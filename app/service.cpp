@@ -11,6 +11,7 @@
 #include "app/workspace.h"
 #include "base/text.h"
 #include "stats/slot_file.h"
+#include "tenant/equipment.h"
 #include "tenant/factory.h"
 #include "tenant/manager.h"
 #include "tenant/stats_reader.h"
@@ -40,13 +41,16 @@ struct Service::State {
           folder(std::move(data_folder)),
           lock(std::move(folder_lock)),
           descriptors(share_descriptors()),
-          files(folder.tenants(), {descriptors.tenant_files, true}),
-          tools(std::make_shared<const ToolBox>(ToolBox::builtin())) {}
+          files(folder.tenants(), {descriptors.tenant_files, true}) {}
+
+    [[nodiscard]] EquipmentParts equipment_parts() {
+        return {environment, [this] { return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE")); }, clock, log};
+    }
 
     // Wires what needs files that could not be opened in the constructor.
     void wire() {
         ledger.emplace(*slots, files, clock, log);
-        factory.emplace(*ledger, files, tools, clock, log);
+        factory.emplace(*ledger, files, equipment, clock, log);
         tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
         stats.emplace(*catalog, files, slots.get(), &*tenants);
         // NOLINTNEXTLINE(modernize-make-unique): an aggregate
@@ -57,11 +61,13 @@ struct Service::State {
         services->version = MTAGENT_VERSION;
         services->request_timeout_ms = config.server.request_timeout_ms;
         services->started_ns = clock.boot_ns();
+        services->secret_box = [this] { return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE")); };
         api.emplace(*services);
         server.emplace(
             http::Hooks{[this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
                         api::Api::fault, [this](const Error& error) { api->refused(error); }, api::Api::is_urgent},
             server_limits(config.server, descriptors), log);
+        services->upstreams = [this] { return factory->equipment()->samples(); };
         services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
     }
 
@@ -73,7 +79,7 @@ struct Service::State {
     FolderLock lock;
     Descriptors descriptors;
     TenantFiles files;
-    std::shared_ptr<const ToolBox> tools;
+    std::shared_ptr<const Equipment> equipment;  ///< as at the start; the factory has the present one
     std::unique_ptr<SlotFile> slots;
     std::unique_ptr<Catalog> catalog;
     std::optional<Ledger> ledger;
@@ -106,6 +112,12 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
     if (!lock) {
         return std::move(lock).error();
     }
+    // A key that is named by hand must be there; the folder's own is made when it is needed.
+    if (const auto named = environment("MTAGENT_SECRET_KEY_FILE"); named && !named->empty()) {
+        if (Result<SecretBox> box = folder->secret_box(named); !box) {
+            return std::move(box).error();
+        }
+    }
     auto state = std::make_unique<State>(std::move(config), *std::move(folder), *std::move(lock), options);
     Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(state->folder.slots(), state->clock);
     if (!slots) {
@@ -128,6 +140,11 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
     for (const std::string& line : *seeded) {
         state->log.info(line);
     }
+    Result<std::shared_ptr<const Equipment>> equipment = Equipment::make(state->config, state->equipment_parts());
+    if (!equipment) {
+        return std::move(equipment).error();
+    }
+    state->equipment = *std::move(equipment);
     state->wire();
     Result<std::string> token = state->folder.operator_token();
     if (!token) {
@@ -196,6 +213,12 @@ Result<void> Service::stop() {
 
 Result<void> Service::reconfigure(Config config) {
     State& state = *m_state;
+    Result<std::shared_ptr<const Equipment>> equipment =
+        Equipment::make(config, state.equipment_parts(), state.factory->equipment());
+    if (!equipment) {
+        return std::move(equipment).error();
+    }
+    state.factory->equip(*std::move(equipment));
     const Result<LogLevel> level = parse_log_level(config.server.log_level);
     if (level) {
         state.log.set_level(*level);

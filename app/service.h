@@ -43,7 +43,8 @@ class Service {
     /// Drains, flushes the numbers and ends all threads. Errors: when the last numbers could not be written.
     Result<void> stop();
 
-    /// Takes plans, models and log settings from a file read anew.
+    /// Takes plans, models, tools and log settings from a file read anew. Errors: config (a model's key is missing: the
+    /// old ones then stay in use).
     Result<void> reconfigure(Config config);
 
     /// Reads certificate and key anew for connections to come. Without TLS nothing happens. Errors: config; the old

@@ -5,11 +5,19 @@
 #include <utility>
 
 #include "base/text.h"
+#include "tenant/own_model.h"
 
 namespace mt::app {
 
 SettingsCheck Workspace::check_for(const std::string& id) const {
-    return [this, id](const Settings& own) { return config.check(id, own); };
+    const Result<TenantRecord> present = catalog->tenant(id);  // now: while a check runs the catalog is held
+    return [this, id, models = present ? own_model_names(*present) : std::vector<std::string>{}](const Settings& own) {
+        return config.check(id, own, models);
+    };
+}
+
+Result<SecretBox> Workspace::secret_box() const {
+    return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE"));
 }
 
 Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool create) {

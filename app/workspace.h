@@ -5,6 +5,7 @@
 
 #include "app/console.h"
 #include "base/clock.h"
+#include "base/secret_box.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
 #include "sqlite/data_folder.h"
@@ -28,6 +29,8 @@ struct Workspace {
 
     /// Tells whether settings would be valid for a tenant.
     [[nodiscard]] SettingsCheck check_for(const std::string& id) const;
+    /// What seals tenants' own secrets: MTAGENT_SECRET_KEY_FILE, else the folder's own. Errors: config, unavailable.
+    [[nodiscard]] Result<SecretBox> secret_box() const;
 };
 
 /// Opens the folder that flags, environment and file name. `create`: make it when it is missing. Errors: config,

@@ -9,14 +9,18 @@
 
 namespace mt {
 
-ToolBox ToolBox::builtin() {
+std::vector<std::unique_ptr<Tool>> make_builtin_tools() {
     std::vector<std::unique_ptr<Tool>> tools;
     tools.push_back(make_calculator_tool());
     tools.push_back(make_current_time_tool());
     tools.push_back(make_remember_tool());
     tools.push_back(make_recall_tool());
     tools.push_back(make_analyze_tool());
-    return ToolBox(std::move(tools));
+    return tools;
+}
+
+ToolBox ToolBox::builtin() {
+    return ToolBox(make_builtin_tools());
 }
 
 ToolBox::ToolBox(std::vector<std::unique_ptr<Tool>> tools) : m_tools(std::move(tools)) {}

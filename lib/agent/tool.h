@@ -42,10 +42,13 @@ class Tool {
                                      const Context& context) = 0;
 };
 
+/// calculator, current_time, remember, recall, analyze.
+std::vector<std::unique_ptr<Tool>> make_builtin_tools();
+
 /// All tools of the program, each once. Immutable after construction, thread-safe.
 class ToolBox {
   public:
-    /// calculator, current_time, remember, recall, analyze.
+    /// Only the built-in ones.
     static ToolBox builtin();
 
     explicit ToolBox(std::vector<std::unique_ptr<Tool>> tools);

@@ -9,6 +9,7 @@
 #include "api/json_views.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "tenant/own_model.h"
 
 namespace mt::api {
 namespace {
@@ -17,27 +18,13 @@ bool looks_only(const http::Request& request) {
     return request.method == "GET" || request.method == "HEAD";
 }
 
-Result<std::string> operator_of(const Exchange& exchange) {
-    return authorize_operator(exchange, looks_only(exchange.request) ? OperatorRight::look : OperatorRight::change);
-}
-
 SettingsCheck check_for(const Exchange& exchange, std::string id) {
-    return [config = exchange.services.tenants.config(), id = std::move(id)](const Settings& own) {
-        return config->check(id, own);
+    // The models are read now: while a check runs the catalog is held.
+    const Result<TenantRecord> present = exchange.services.catalog.tenant(id);
+    return [config = exchange.services.tenants.config(), id = std::move(id),
+            models = present ? own_model_names(*present) : std::vector<std::string>{}](const Settings& own) {
+        return config->check(id, own, models);
     };
-}
-
-// What was changed through this connection is in force before the reply. A fault here shows in readiness and is tried
-// again by the manager: the change itself is done.
-void apply_now(const Exchange& exchange) {
-    const Result<void> applied = exchange.services.tenants.refresh();
-    static_cast<void>(applied);
-}
-
-http::Response no_content() {
-    http::Response nothing;
-    nothing.status = 204;
-    return nothing;
 }
 
 Result<http::Response> list_tenants(const Exchange& exchange) {
@@ -175,6 +162,22 @@ Result<KeyRequest> key_request(const Json& body, const std::string& tenant) {
 }
 
 }  // namespace
+
+Result<std::string> operator_of(const Exchange& exchange) {
+    return authorize_operator(exchange, looks_only(exchange.request) ? OperatorRight::look : OperatorRight::change);
+}
+
+void apply_now(const Exchange& exchange) {
+    // A fault here shows in readiness and is tried again by the manager: the change itself is done.
+    const Result<void> applied = exchange.services.tenants.refresh();
+    static_cast<void>(applied);
+}
+
+http::Response no_content() {
+    http::Response nothing;
+    nothing.status = 204;
+    return nothing;
+}
 
 Result<http::Response> admin_tenants(Exchange& exchange) {
     Result<std::string> who = operator_of(exchange);

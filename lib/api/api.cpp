@@ -35,6 +35,8 @@ constexpr std::array k_endpoints{
     Row{Surface::admin_tenant, admin_tenant},
     Row{Surface::admin_keys, admin_keys},
     Row{Surface::admin_key, admin_key},
+    Row{Surface::admin_models, admin_models},
+    Row{Surface::admin_model, admin_model},
 };
 
 // Seen before anything is built: the parser keeps the order of the fields at a price that is quadratic in their number.

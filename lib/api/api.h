@@ -3,11 +3,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/secret_box.h"
 #include "catalog/catalog.h"
 #include "http/message.h"
 #include "pipeline/pipeline.h"
@@ -47,8 +49,10 @@ struct Services {
     std::string operator_token{};
     std::string version{};
     bool loopback = true;  ///< the server cannot be reached from other machines
-    std::int64_t request_timeout_ms = 60'000;
-    std::function<std::int64_t()> connections = nullptr;  ///< open now, for metrics
+    std::int64_t request_timeout_ms = 600'000;
+    std::function<std::int64_t()> connections = nullptr;               ///< open now, for metrics
+    std::function<Result<SecretBox>()> secret_box = nullptr;           ///< seals tenants' own secrets
+    std::function<std::vector<UpstreamSample>()> upstreams = nullptr;  ///< for metrics
     std::atomic<bool> draining{false};
     Refusals refusals{};          ///< told by Api::refused
     std::int64_t started_ns = 0;  ///< Clock::boot_ns at the start

@@ -28,6 +28,15 @@ std::optional<std::string> presented_key(const http::Request& request);
 /// read-only key wants to change something).
 Result<std::string> authorize_operator(const Exchange& exchange, OperatorRight right);
 
+/// The same for /admin: GET and HEAD look, everything else changes.
+Result<std::string> operator_of(const Exchange& exchange);
+
+/// Brings what was changed through this connection into force before the reply.
+void apply_now(const Exchange& exchange);
+
+/// 204.
+http::Response no_content();
+
 /// For /stats and /metrics: open to whoever sits on this machine and is no web page from elsewhere (DESIGN 4.3), else
 /// as authorize_operator.
 Result<void> authorize_reader(const Exchange& exchange);
@@ -47,6 +56,8 @@ Result<http::Response> admin_tenants(Exchange& exchange);
 Result<http::Response> admin_tenant(Exchange& exchange);
 Result<http::Response> admin_keys(Exchange& exchange);
 Result<http::Response> admin_key(Exchange& exchange);
+Result<http::Response> admin_models(Exchange& exchange);
+Result<http::Response> admin_model(Exchange& exchange);
 
 /// Reads a JSON object from the body. Errors: unsupported_media, invalid.
 Result<Json> json_body(const http::Request& request);

@@ -121,6 +121,14 @@ Json new_key_json(const NewKey& key, WallTime now) {
     return json;
 }
 
+Json own_model_json(const TenantModel& model) {
+    return {{"name", model.name},
+            {"base_url", model.base_url},
+            {"model", model.model},
+            {"has_key", !model.sealed_key.empty()},
+            {"created_at", format_rfc3339(model.created)}};
+}
+
 Json event_json(const AuditEvent& event) {
     return {
         {"at", format_rfc3339(event.at)}, {"who", event.who},       {"action", event.action}, {"tenant", event.tenant},

@@ -28,6 +28,8 @@ Json tenant_json(const TenantRecord& record, const Config& config);
 Json key_json(const KeyRecord& key, WallTime now);
 /// key_json and the text, shown once, as `api_key`.
 Json new_key_json(const NewKey& key, WallTime now);
+/// A model of a tenant's own; of its key only whether there is one.
+Json own_model_json(const TenantModel& model);
 Json event_json(const AuditEvent& event);
 Json session_json(const SessionInfo& session);
 Json message_json(const Message& message);

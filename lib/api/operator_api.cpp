@@ -48,6 +48,7 @@ Result<http::Response> metrics(Exchange& exchange) {
     ProcessSample process;
     process.invalid_requests = services.pipeline.invalid_requests.load();
     process.refusals = services.refusals.list();
+    process.upstreams = services.upstreams ? services.upstreams() : std::vector<UpstreamSample>{};
     process.connections = services.connections ? services.connections() : 0;
     process.tenants = static_cast<std::int64_t>(services.tenants.loaded().size());
     process.uptime_s = static_cast<double>(services.clock.boot_ns() - services.started_ns) / 1e9;

@@ -39,6 +39,8 @@ constexpr std::array k_shapes{
     Shape{"/admin/tenants/{id}", Surface::admin_tenant, k_editable},
     Shape{"/admin/tenants/{id}/keys", Surface::admin_keys, k_collection},
     Shape{"/admin/tenants/{id}/keys/{key}", Surface::admin_key, k_erasable},
+    Shape{"/admin/tenants/{id}/models", Surface::admin_models, k_collection},
+    Shape{"/admin/tenants/{id}/models/{name}", Surface::admin_model, k_erasable},
 };
 
 // Takes the first segment off "/a/b".

@@ -22,6 +22,8 @@ enum class Surface {
     admin_tenant,   ///< /admin/tenants/{id}
     admin_keys,     ///< /admin/tenants/{id}/keys
     admin_key,      ///< /admin/tenants/{id}/keys/{key}
+    admin_models,   ///< /admin/tenants/{id}/models
+    admin_model,    ///< /admin/tenants/{id}/models/{name}
     none,           ///< nothing is answered here: 404
 };
 

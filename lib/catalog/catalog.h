@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -26,6 +27,19 @@ enum class TenantStatus { active, suspended, removing, removed };
 
 std::string_view to_string(TenantStatus status);
 
+/// A language model of a tenant's own (feature custom-models).
+struct TenantModel {
+    std::string name;
+    std::string base_url;
+    std::string model;       ///< its name at the upstream
+    std::string sealed_key;  ///< opened only where it is used (SecretBox); empty: none is sent
+    WallTime created{};
+
+    friend bool operator==(const TenantModel&, const TenantModel&) = default;
+};
+
+inline constexpr std::size_t k_most_own_models = 32;
+
 /// A tenant at rest. `own` are the settings written for it; the rest comes from its plan.
 struct TenantRecord {
     std::string id;
@@ -36,7 +50,8 @@ struct TenantRecord {
     TenantStatus status = TenantStatus::active;
     std::int64_t generation = 0;  ///< grows with each change
     WallTime created{};
-    Settings own{};  ///< empty in listings
+    Settings own{};                     ///< empty in listings
+    std::vector<TenantModel> models{};  ///< of its own, by name; empty in listings
 };
 
 /// Changes to a tenant's own settings; nothing means: back to the plan's value.
@@ -49,7 +64,7 @@ using SettingsCheck = std::function<Result<void>(const Settings&)>;
 struct AuditEvent {
     WallTime at{};
     std::string who;
-    std::string action;  ///< tenant.add, tenant.config, tenant.suspend, ..., key.create, key.revoke, key.rotate
+    std::string action;  ///< tenant.add, tenant.config, tenant.suspend, ..., model.add, key.create, ...
     std::string tenant;
     std::string subject;  ///< the field or key concerned, may be empty
     std::string before;
@@ -97,6 +112,13 @@ class Catalog {
     /// Erases file and keys of a tenant marked for removal. Only the holder of the folder's lock may call this, after
     /// the last call of the tenant ended.
     virtual Result<void> finish_removal(std::string_view id) = 0;
+
+    /// Gives a tenant a model of its own, in the place of one with its name when `replace` says so. Errors: not_found,
+    /// already_exists, invalid (it has k_most_own_models).
+    virtual Result<TenantRecord> put_model(std::string_view tenant, const TenantModel& model, bool replace,
+                                           std::string_view who) = 0;
+    /// Errors: not_found (tenant or model), conflict (the tenant's settings `model` or `models` name it).
+    virtual Result<TenantRecord> remove_model(std::string_view tenant, std::string_view name, std::string_view who) = 0;
 
     /// A new key for a tenant, or for operators when `tenant` is empty. Errors: not_found.
     virtual Result<NewKey> create_key(const KeyRequest& request, std::string_view who) = 0;

@@ -40,4 +40,12 @@ CREATE TABLE config_history(
 )sql"};
 inline constexpr SchemaPart k_config_part{"config", k_config_steps};
 
+// The part with its own language models; made when it gets the first.
+inline constexpr std::array<std::string_view, 1> k_models_steps{R"sql(
+CREATE TABLE models(
+    name TEXT PRIMARY KEY, base_url TEXT NOT NULL, model TEXT NOT NULL, sealed_key BLOB NOT NULL,
+    created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+)sql"};
+inline constexpr SchemaPart k_models_part{"models", k_models_steps};
+
 }  // namespace mt

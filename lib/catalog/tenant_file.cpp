@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "catalog/registry_schema.h"
 #include "config/tenant_config.h"
 
@@ -10,6 +13,45 @@ namespace {
 
 std::int64_t to_ms(WallTime time) {
     return time.time_since_epoch().count();
+}
+
+struct Texts {
+    std::optional<std::string> before;
+    std::optional<std::string> after;
+};
+
+void add_history(Database& database, std::string_view field, const Texts& texts, const FileChange& change) {
+    Query history = database.query(
+        "INSERT INTO config_history(generation, at_ms, who, field, before, after) VALUES(?, ?, ?, ?, ?, ?)");
+    history.bind(1, change.generation).bind(2, to_ms(change.at)).bind(3, change.who).bind(4, field);
+    texts.before ? history.bind(5, *texts.before) : history.bind_null(5);
+    texts.after ? history.bind(6, *texts.after) : history.bind_null(6);
+    history.execute();
+}
+
+void set_generation(Database& database, std::int64_t generation) {
+    database.query("UPDATE identity SET generation = ?").bind(1, generation).execute();
+}
+
+std::vector<TenantModel> read_models(Database& database) {
+    Query row = database.query("SELECT name, base_url, model, sealed_key, created_ms FROM models ORDER BY name");
+    std::vector<TenantModel> models;
+    while (row.step()) {
+        models.push_back(
+            {row.text(0), row.text(1), row.text(2), row.text(3), WallTime{std::chrono::milliseconds{row.integer(4)}}});
+    }
+    return models;
+}
+
+std::optional<std::string> present_model(Database& database, std::string_view name) {
+    const std::vector<TenantModel> models = read_models(database);
+    const auto found =
+        std::find_if(models.begin(), models.end(), [&](const TenantModel& model) { return model.name == name; });
+    return found == models.end() ? std::nullopt : std::optional(model_text(*found));
+}
+
+std::string history_field(std::string_view model) {
+    return fmt::format("models.{}", model);
 }
 
 void put_setting(Database& database, std::string_view field, const std::optional<Value>& value,
@@ -30,12 +72,7 @@ void put_setting(Database& database, std::string_view field, const std::optional
     } else {
         database.query("DELETE FROM config WHERE field = ?").bind(1, field).execute();
     }
-    Query history = database.query(
-        "INSERT INTO config_history(generation, at_ms, who, field, before, after) VALUES(?, ?, ?, ?, ?, ?)");
-    history.bind(1, change.generation).bind(2, to_ms(change.at)).bind(3, change.who).bind(4, field);
-    before ? history.bind(5, *before) : history.bind_null(5);
-    after ? history.bind(6, *after) : history.bind_null(6);
-    history.execute();
+    add_history(database, field, {before, after}, change);
 }
 
 }  // namespace
@@ -68,6 +105,7 @@ Result<void> create_tenant_file(TenantFiles& files, std::string_view id, const F
 
 Result<FileIdentity> read_tenant_file(TenantFiles& files, std::string_view id) {
     FileIdentity identity;
+    bool has_models = false;
     Result<void> read = files.read(id, k_config_part, [&](Database& database) -> Result<void> {
         Query row = database.query("SELECT uid, generation, created_ms FROM identity");
         if (!row.step()) {
@@ -88,8 +126,15 @@ Result<FileIdentity> read_tenant_file(TenantFiles& files, std::string_view id) {
             }
             identity.own.emplace(field->rule.name, *std::move(value));
         }
+        has_models = database.query("SELECT 1 FROM schema_parts WHERE name = 'models'").step();
         return {};
     });
+    if (read && has_models) {  // asked for by its part only then: most tenants have none, and no table for them
+        read = files.read(id, k_models_part, [&](Database& database) -> Result<void> {
+            identity.models = read_models(database);
+            return {};
+        });
+    }
     return read ? Result<FileIdentity>(std::move(identity)) : Result<FileIdentity>(std::move(read).error());
 }
 
@@ -99,9 +144,45 @@ Result<void> update_tenant_file(TenantFiles& files, std::string_view id, const S
         for (const auto& [field, value] : changes) {
             put_setting(database, field, value, change);
         }
-        database.query("UPDATE identity SET generation = ?").bind(1, change.generation).execute();
+        set_generation(database, change.generation);
         return {};
     });
+}
+
+Result<void> put_file_model(TenantFiles& files, std::string_view id, const TenantModel& model,
+                            const FileChange& change) {
+    return files.write(id, k_models_part, [&](Database& database) -> Result<void> {
+        const std::optional<std::string> before = present_model(database, model.name);
+        database
+            .query(
+                "INSERT INTO models VALUES(?, ?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET base_url = "
+                "excluded.base_url, model = excluded.model, sealed_key = excluded.sealed_key, created_ms = "
+                "excluded.created_ms")
+            .bind(1, model.name)
+            .bind(2, model.base_url)
+            .bind(3, model.model)
+            .bind_blob(4, model.sealed_key)
+            .bind(5, to_ms(model.created))
+            .execute();
+        add_history(database, history_field(model.name), {before, model_text(model)}, change);
+        set_generation(database, change.generation);
+        return {};
+    });
+}
+
+Result<void> erase_file_model(TenantFiles& files, std::string_view id, std::string_view name,
+                              const FileChange& change) {
+    return files.write(id, k_models_part, [&](Database& database) -> Result<void> {
+        const std::optional<std::string> before = present_model(database, name);
+        database.query("DELETE FROM models WHERE name = ?").bind(1, name).execute();
+        add_history(database, history_field(name), {before, std::nullopt}, change);
+        set_generation(database, change.generation);
+        return {};
+    });
+}
+
+std::string model_text(const TenantModel& model) {
+    return fmt::format("{} at {}", model.model, model.base_url);
 }
 
 }  // namespace mt

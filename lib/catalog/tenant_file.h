@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "catalog/catalog.h"
@@ -16,6 +17,7 @@ struct FileIdentity {
     std::int64_t generation = 0;
     WallTime created{};
     Settings own{};
+    std::vector<TenantModel> models{};
 };
 
 /// One change as it goes into the file's history.
@@ -34,6 +36,14 @@ Result<FileIdentity> read_tenant_file(TenantFiles& files, std::string_view id);
 /// Writes differences with their history and the new generation, in one transaction.
 Result<void> update_tenant_file(TenantFiles& files, std::string_view id, const SettingChanges& changes,
                                 const FileChange& change);
+
+/// Writes a model, or takes one out, with history and the new generation, in one transaction.
+Result<void> put_file_model(TenantFiles& files, std::string_view id, const TenantModel& model,
+                            const FileChange& change);
+Result<void> erase_file_model(TenantFiles& files, std::string_view id, std::string_view name, const FileChange& change);
+
+/// What history says of a model: where it is and its name there, never its key.
+std::string model_text(const TenantModel& model);
 
 /// The text under which a setting is kept; "" for none.
 std::string setting_text(std::string_view field, const Value& value);

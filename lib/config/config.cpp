@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "base/text.h"
 
@@ -54,35 +55,68 @@ Result<std::string> read_file(const std::filesystem::path& path) {
     return text;
 }
 
+Error unknown(std::string_view kind, std::string_view name, std::span<const std::string_view> known) {
+    return {Code::invalid, fmt::format("{} {} does not exist{}", kind, quote(name), suggestion(name, known))};
+}
+
+Result<void> check_known(std::string_view kind, const std::vector<std::string>& wanted,
+                         std::span<const std::string_view> known) {
+    const auto missing = std::find_if(wanted.begin(), wanted.end(), [&](const std::string& name) {
+        return std::find(known.begin(), known.end(), name) == known.end();
+    });
+    return missing == wanted.end() ? Result<void>{} : Result<void>{unknown(kind, *missing, known)};
+}
+
 }  // namespace
+
+std::vector<std::string_view> Config::model_names() const {
+    std::vector<std::string_view> names;
+    for (const auto& [name, model] : models) {
+        names.emplace_back(name);
+    }
+    return names;
+}
+
+std::vector<std::string_view> Config::tool_names() const {
+    std::vector<std::string_view> names(k_builtin_tools.begin(), k_builtin_tools.end());
+    for (const auto& [name, tool] : tools) {
+        names.emplace_back(name);
+    }
+    return names;
+}
 
 TenantConfig Config::resolve(std::string_view id, const Settings& own) const {
     const auto named = own.find("plan");
     const auto* name = named == own.end() ? nullptr : std::get_if<std::string>(&named->second);
     const auto plan = plans.find(name == nullptr ? std::string_view("basic") : std::string_view(*name));
-    return mt::resolve(id, plan == plans.end() ? Settings{} : plan->second, own);
+    TenantConfig defaults;
+    defaults.name = std::string(id);
+    defaults.model = default_model;
+    const std::vector<std::string_view> all_tools = tool_names();
+    defaults.tools.assign(all_tools.begin(), all_tools.end());
+    return mt::resolve(std::move(defaults), plan == plans.end() ? Settings{} : plan->second, own);
 }
 
-Result<void> Config::check(std::string_view id, const Settings& own) const {
+Result<void> Config::check(std::string_view id, const Settings& own, std::span<const std::string> own_models) const {
     const TenantConfig config = resolve(id, own);
     if (plans.find(config.plan) == plans.end()) {
         std::vector<std::string_view> names;
         for (const auto& [name, settings] : plans) {
             names.emplace_back(name);
         }
-        return Error{Code::invalid,
-                     fmt::format("plan {} does not exist{}", quote(config.plan), suggestion(config.plan, names))};
+        return unknown("plan", config.plan, names);
     }
-    const std::vector<std::string_view> known(models.begin(), models.end());
+    std::vector<std::string_view> known = model_names();
+    if (config.has_feature("custom-models")) {
+        known.insert(known.end(), own_models.begin(), own_models.end());
+    }
     std::vector<std::string> wanted = config.models;
     wanted.push_back(config.model);
-    for (const std::string& model : wanted) {
-        if (std::find(known.begin(), known.end(), model) == known.end()) {
-            return Error{Code::invalid,
-                         fmt::format("model {} does not exist{}", quote(model), suggestion(model, known))};
-        }
+    Result<void> checked = check_known("model", wanted, known);
+    if (checked) {
+        checked = check_known("tool", config.tools, tool_names());
     }
-    return check_tenant(config);
+    return checked ? check_tenant(config) : checked;
 }
 
 Result<Config> load_config(const ConfigSources& sources) {
@@ -95,7 +129,7 @@ Result<Config> load_config(const ConfigSources& sources) {
         }
         text = *std::move(content);
     }
-    Result<Config> config = parse_config(text, file);
+    Result<Config> config = parse_config(text, file, sources.environment);
     if (!config) {
         return config;
     }

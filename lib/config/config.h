@@ -2,15 +2,17 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "config/environment.h"
 #include "config/fields.h"
+#include "config/model_config.h"
 #include "config/tenant_config.h"
 
 namespace mt {
@@ -33,6 +35,7 @@ struct ServerConfig {
     std::int64_t max_connections = 1'000'000;         ///< fewer where the system allows fewer descriptors
     std::int64_t max_connections_per_peer = 1024;     ///< of one address; not for loopback and trusted proxies
     std::vector<std::string> trusted_proxies;         ///< networks whose forwarding fields are believed
+    std::vector<std::string> private_upstreams;       ///< networks that tenants' models and HTTP tools may reach
     std::string tls_cert;                             ///< PEM file with the chain; empty: no TLS
     std::string tls_key;                              ///< PEM file; there exactly when tls_cert is
     std::int64_t head_timeout_ms = 10'000;
@@ -41,7 +44,7 @@ struct ServerConfig {
     std::int64_t write_timeout_ms = 30'000;  ///< for a client that reads nothing
     std::int64_t drain_delay_ms = 0;         ///< from "not ready any more" to the end of accepting
     std::int64_t drain_timeout_ms = 25'000;
-    std::int64_t request_timeout_ms = 60'000;  ///< for one call of an agent
+    std::int64_t request_timeout_ms = 600'000;  ///< for one call of an agent
 };
 
 /// A tenant as the file declares it.
@@ -56,14 +59,22 @@ struct Config {
     std::filesystem::path data;
     ServerConfig server;
     std::map<std::string, Settings, std::less<>> plans;
-    std::vector<std::string> models;  ///< names of [models.NAME] and "builtin"
+    std::map<std::string, ModelConfig, std::less<>> models;  ///< by name; "builtin" is always there
+    std::map<std::string, ToolConfig, std::less<>> tools;    ///< [tools.NAME]; the built-in ones are not here
+    std::string default_model{k_builtin_model};              ///< of tenants that set none, nor their plan
     std::vector<TenantSpec> tenants;
+
+    [[nodiscard]] std::vector<std::string_view> model_names() const;
+    /// The built-in tools, then those of the file.
+    [[nodiscard]] std::vector<std::string_view> tool_names() const;
 
     /// The complete settings of a tenant. An unknown plan counts as one without settings.
     [[nodiscard]] TenantConfig resolve(std::string_view id, const Settings& own) const;
 
-    /// All rules for a tenant's own settings that cross fields or name plans and models. Errors: invalid.
-    [[nodiscard]] Result<void> check(std::string_view id, const Settings& own) const;
+    /// All rules for a tenant's own settings that cross fields or name plans, models and tools. `own_models`: names of
+    /// the tenant's own models, which count when it has the feature custom-models. Errors: invalid.
+    [[nodiscard]] Result<void> check(std::string_view id, const Settings& own,
+                                     std::span<const std::string> own_models = {}) const;
 };
 
 /// What overrides the file, strongest first: flags, then the environment.
@@ -71,8 +82,7 @@ struct ConfigSources {
     std::optional<std::string> config_flag{};
     std::optional<std::string> data_flag{};
     std::optional<std::string> listen_flag{};
-    /// Reads an environment variable; tests pass their own.
-    std::function<std::optional<std::string>(const std::string&)> environment{};
+    Environment environment{};
 };
 
 /// Finds and reads tenants.toml: flag, MTAGENT_CONFIG, ./tenants.toml, the user's config folder, /etc/mtagent; a named
@@ -80,7 +90,9 @@ struct ConfigSources {
 /// fault.
 Result<Config> load_config(const ConfigSources& sources);
 
-/// Reads configuration from text; `file` is for messages. The inner half of load_config, for tests and `apply`.
-Result<Config> parse_config(std::string_view toml, const std::filesystem::path& file);
+/// Reads configuration from text; `file` is for messages. With OPENAI_API_KEY or OPENAI_BASE_URL in the environment the
+/// model `openai` exists and is everybody's default. The inner half of load_config, for tests and `apply`.
+Result<Config> parse_config(std::string_view toml, const std::filesystem::path& file,
+                            const Environment& environment = {});
 
 }  // namespace mt

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::array<std::string_view, 2> k_storage_types{"memory", "sqlite"};
 constexpr std::array<std::string_view, 2> k_auth_kinds{"key", "open"};
-constexpr std::array<std::string_view, 5> k_tools{"calculator", "current_time", "remember", "recall", "analyze"};
 
 constexpr std::int64_t k_many = 1'000'000'000;
 constexpr std::int64_t k_ten_million = 10'000'000;
@@ -62,11 +61,14 @@ const std::array k_fields{
                 false},
     TenantField{
         {"key_hashes", K::list, 0, 64, {}, check_key_hash, "keys as <key id>:<SHA-256 in hex>"}, &C::key_hashes, false},
-    TenantField{{"model", K::text, 1, 48, {}, nullptr, "model that answers"}, &C::model},
+    TenantField{{"model", K::text, 1, 64, {}, nullptr, "model that answers"}, &C::model},
     TenantField{{"models", K::list, 0, 64, {}, nullptr, "models that may be chosen (custom-models)"}, &C::models},
-    TenantField{{"tools", K::list, 0, 64, k_tools, nullptr, "tools of the agent"}, &C::tools},
+    TenantField{{"tools", K::list, 0, 256, {}, nullptr, "tools of the agent"}, &C::tools},
     TenantField{{"system_prompt", K::text, 0, 64LL * 1024, {}, nullptr, "instructions of the agent"},
                 &C::system_prompt},
+    TenantField{{"max_steps", K::integer, 1, 64, {}, nullptr, "calls of the model for one question"}, &C::max_steps},
+    TenantField{{"history_tokens", K::integer, 0, k_ten_million, {}, nullptr, "of a session for the model, 0: all"},
+                &C::history_tokens},
     TenantField{{"cache_completions", K::boolean, 0, 1, {}, nullptr, "cache answers of language models too"},
                 &C::cache_completions},
 };
@@ -120,14 +122,10 @@ std::string tenant_field_suggestion(std::string_view name) {
     return suggestion(name, names);
 }
 
-TenantConfig resolve(std::string_view id, const Settings& plan, const Settings& own) {
-    TenantConfig config;
-    config.name = std::string(id);
-    config.features = {"basic-chat"};
-    config.tools.assign(k_tools.begin(), k_tools.end());
-    apply(config, plan);
-    apply(config, own);
-    return config;
+TenantConfig resolve(TenantConfig defaults, const Settings& plan, const Settings& own) {
+    apply(defaults, plan);
+    apply(defaults, own);
+    return defaults;
 }
 
 Value value_of(const TenantConfig& config, const TenantField& field) {

@@ -30,13 +30,15 @@ struct TenantConfig {
     std::int64_t queue_limit = 32;             ///< calls waiting for a slot
     std::int64_t tokens_per_minute = 0;        ///< 0: unlimited
     std::string budget;                        ///< "1000000/day", "1000000/month" or "": none
-    std::vector<std::string> features;
+    std::vector<std::string> features{"basic-chat"};
     std::string auth = "key";             ///< key | open
     std::vector<std::string> key_hashes;  ///< "<key id>:<SHA-256 of the key in hex>"
     std::string model = "builtin";
     std::vector<std::string> models;
     std::vector<std::string> tools;  ///< default: all
     std::string system_prompt;
+    std::int64_t max_steps = 8;          ///< calls of the model for one question
+    std::int64_t history_tokens = 8000;  ///< of a session that the model is shown, 0: all
     bool cache_completions = false;
 
     [[nodiscard]] std::int64_t effective_burst() const { return burst > 0 ? burst : rate_limit; }
@@ -65,8 +67,8 @@ const TenantField* find_tenant_field(std::string_view name);
 /// " (did you mean 'rate_limit'?)" or "".
 std::string tenant_field_suggestion(std::string_view name);
 
-/// Defaults, then the plan's settings, then the tenant's own. The settings are valid (check_value).
-TenantConfig resolve(std::string_view id, const Settings& plan, const Settings& own);
+/// The defaults, over them the plan's settings, over them the tenant's own. The settings are valid (check_value).
+TenantConfig resolve(TenantConfig defaults, const Settings& plan, const Settings& own);
 
 /// The present value of a field, for showing.
 Value value_of(const TenantConfig& config, const TenantField& field);
@@ -83,5 +85,9 @@ Result<KeyHash> parse_key_hash(const std::string& text);
 
 inline constexpr std::array<std::string_view, 5> k_features{"basic-chat", "advanced-analytics", "priority-support",
                                                             "custom-models", "dedicated-resources"};
+
+/// The tools that every agent has without any configuration.
+inline constexpr std::array<std::string_view, 5> k_builtin_tools{"calculator", "current_time", "remember", "recall",
+                                                                 "analyze"};
 
 }  // namespace mt

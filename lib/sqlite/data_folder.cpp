@@ -43,6 +43,30 @@ Result<void> make_private_folder(const std::filesystem::path& path) {
     return {};
 }
 
+// Makes a file of this text unless there is one. Written under another name and linked, so that nobody ever reads half
+// of it and racing processes agree; and it is on the disk before anybody relies on it.
+Result<void> make_private_file(const std::filesystem::path& path, const std::string& text) {
+    if (access(path.c_str(), F_OK) == 0) {
+        return {};
+    }
+    const std::filesystem::path fresh = path.string() + "." + random_hex(4);
+    const int out = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, k_private_file);
+    const bool written =
+        out >= 0 && write(out, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(out) == 0;
+    const bool linked = written && (link(fresh.c_str(), path.c_str()) == 0 || errno == EEXIST);
+    Error fault = system_error(fmt::format("cannot write {}", path.string()));
+    if (out >= 0) {
+        ::close(out);
+        unlink(fresh.c_str());
+    }
+    if (const int folder = linked ? ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        folder >= 0) {
+        fsync(folder);  // the name, too; where a file system cannot, nothing is lost that the next asker would not make
+        ::close(folder);
+    }
+    return linked ? Result<void>{} : Result<void>{std::move(fault)};
+}
+
 }  // namespace
 
 FolderLock::FolderLock(FolderLock&& other) noexcept : m_fd(std::exchange(other.m_fd, -1)) {}
@@ -122,24 +146,10 @@ std::optional<std::string> DataFolder::holder() const {
 
 Result<std::string> DataFolder::operator_token() const {
     const std::filesystem::path path = m_path / "operator.token";
-    int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) {
-        const std::string token = random_hex(32) + "\n";
-        // Written under another name and linked, so that nobody ever reads half a token and racing starts agree.
-        const std::filesystem::path fresh = path.string() + "." + random_hex(4);
-        const int out = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, k_private_file);
-        const bool written = out >= 0 && write(out, token.data(), token.size()) == static_cast<ssize_t>(token.size());
-        const bool linked = written && (link(fresh.c_str(), path.c_str()) == 0 || errno == EEXIST);
-        const Error fault = system_error(fmt::format("cannot write {}", path.string()));
-        if (out >= 0) {
-            ::close(out);
-            unlink(fresh.c_str());
-        }
-        if (!linked) {
-            return fault;
-        }
-        fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (Result<void> made = make_private_file(path, random_hex(32) + "\n"); !made) {
+        return std::move(made).error();
     }
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return system_error(fmt::format("cannot read {}", path.string()));
     }
@@ -151,6 +161,17 @@ Result<std::string> DataFolder::operator_token() const {
                                                path.string())};
     }
     return token;
+}
+
+Result<SecretBox> DataFolder::secret_box(const std::optional<std::string>& named) const {
+    if (named && !named->empty()) {
+        return SecretBox::from_key_file(*named);
+    }
+    const std::filesystem::path path = m_path / "secret.key";
+    if (Result<void> made = make_private_file(path, random_hex(SecretBox::k_key_size) + "\n"); !made) {
+        return std::move(made).error();
+    }
+    return SecretBox::from_key_file(path);
 }
 
 }  // namespace mt

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/secret_box.h"
 
 namespace mt {
 
@@ -37,6 +38,11 @@ class DataFolder {
 
     /// Reads the operator's token, making it at first. Errors: unavailable, storage_full.
     [[nodiscard]] Result<std::string> operator_token() const;
+
+    /// The key that seals tenants' own secrets: the file `named` (MTAGENT_SECRET_KEY_FILE), else secret.key of the
+    /// folder, which is made when somebody asks for the first time. Who loses it loses what it sealed. Errors: config
+    /// (the file is no key, or open to others), unavailable, storage_full.
+    [[nodiscard]] Result<SecretBox> secret_box(const std::optional<std::string>& named) const;
 
     [[nodiscard]] const std::filesystem::path& path() const { return m_path; }
     [[nodiscard]] std::filesystem::path registry() const { return m_path / "registry.db"; }

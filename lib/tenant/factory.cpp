@@ -5,6 +5,8 @@
 #include <chrono>
 #include <utility>
 
+#include "tenant/own_model.h"
+
 namespace mt {
 namespace {
 
@@ -31,6 +33,16 @@ void add_key_hashes(Tenant& tenant) {
 
 }  // namespace
 
+void TenantFactory::equip(std::shared_ptr<const Equipment> equipment) {
+    const std::lock_guard lock(m_mutex);
+    m_equipment = std::move(equipment);
+}
+
+std::shared_ptr<const Equipment> TenantFactory::equipment() const {
+    const std::lock_guard lock(m_mutex);
+    return m_equipment;
+}
+
 Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& record,
                                                           const std::vector<KeyRecord>& keys, const Config& config,
                                                           const std::shared_ptr<const Tenant>& previous) {
@@ -39,55 +51,83 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
     tenant->record = record;
     tenant->config = config.resolve(record.id, record.own);
     tenant->keys = keys;
+    tenant->equipment = equipment();
     add_key_hashes(*tenant);
-    if (Result<void> valid = config.check(record.id, record.own); !valid) {  // the file changed under it
+    warn_of_settings(*tenant, config);
+    tenant->open = tenant->config.auth == "open" && m_open_allowed;
+    if (Result<void> opened = open_limits(*tenant, old); !opened) {
+        return std::move(opened).error();
+    }
+    if (Result<void> opened = open_data(*tenant, old); !opened) {
+        return std::move(opened).error();
+    }
+    give_agent(*tenant, old);
+    tenant->update_gauges();
+    return std::shared_ptr<const Tenant>(std::move(tenant));
+}
+
+// A tenant is served all the same.
+void TenantFactory::warn_of_settings(const Tenant& tenant, const Config& config) const {
+    const TenantRecord& record = tenant.record;
+    if (Result<void> valid = config.check(record.id, record.own, own_model_names(record));
+        !valid) {  // the file changed
         m_log.warning(
             fmt::format("tenant '{}' is served as far as its settings hold: {}", record.id, valid.error().message));
     }
-    tenant->open = tenant->config.auth == "open" && m_open_allowed;
-    if (tenant->config.auth == "open" && !tenant->open) {
+    if (tenant.config.auth == "open" && !m_open_allowed) {
         m_log.warning(
             fmt::format("tenant '{}' has auth = open, but others can reach this server: it needs a key", record.id));
     }
+}
 
+Result<void> TenantFactory::open_limits(Tenant& tenant, const Tenant* old) {
     if (old != nullptr) {
-        tenant->counters = old->counters;
-        tenant->limits = old->limits;
-        tenant->limits->reconfigure(limit_settings(tenant->config));
-    } else {
-        Result<std::shared_ptr<TenantCounters>> counters = m_ledger.open(record.id, record.uid);
-        if (!counters) {
-            return std::move(counters).error();
-        }
-        tenant->counters = *std::move(counters);
-        Slot& slot = tenant->counters->slot();
-        tenant->limits = make_local_limits(
-            limit_settings(tenant->config),
-            LimiterState{slot.request_tat_ns, slot.token_tat_ns, slot.budget_used, slot.budget_period_start}, m_clock);
+        tenant.counters = old->counters;
+        tenant.limits = old->limits;
+        tenant.limits->reconfigure(limit_settings(tenant.config));
+        return {};
     }
-    if (old != nullptr && old->config.storage_type == tenant->config.storage_type) {
-        tenant->store = old->store;
-        tenant->store->set_max_bytes(tenant->config.max_storage);
-    } else {
-        Result<std::unique_ptr<Store>> store =
-            open_store(tenant->config.storage_type, {record.id, tenant->config.max_storage, m_clock, m_files});
-        if (!store) {
-            return std::move(store).error();
-        }
-        tenant->store = *std::move(store);
+    Result<std::shared_ptr<TenantCounters>> counters = m_ledger.open(tenant.record.id, tenant.record.uid);
+    if (!counters) {
+        return std::move(counters).error();
     }
-    if (old != nullptr && old->config == tenant->config) {
-        tenant->cache = old->cache;
-        tenant->flights = old->flights;
-    } else {
-        tenant->cache = std::make_shared<AnswerCache>(cache_settings(tenant->config), m_clock);
-        tenant->flights = std::make_shared<SingleFlight>(m_clock);
+    tenant.counters = *std::move(counters);
+    Slot& slot = tenant.counters->slot();
+    tenant.limits = make_local_limits(
+        limit_settings(tenant.config),
+        LimiterState{slot.request_tat_ns, slot.token_tat_ns, slot.budget_used, slot.budget_period_start}, m_clock);
+    return {};
+}
+
+Result<void> TenantFactory::open_data(Tenant& tenant, const Tenant* old) {
+    if (old != nullptr && old->config.storage_type == tenant.config.storage_type) {
+        tenant.store = old->store;
+        tenant.store->set_max_bytes(tenant.config.max_storage);
+        return {};
     }
-    const AgentProfile profile = agent_profile(tenant->config);
-    tenant->agent = std::make_shared<Agent>(profile, std::vector<NamedModel>{{"builtin", make_builtin_model(profile)}},
-                                            m_tools, *tenant->store, m_clock);
-    tenant->update_gauges();
-    return std::shared_ptr<const Tenant>(std::move(tenant));
+    Result<std::unique_ptr<Store>> store =
+        open_store(tenant.config.storage_type, {tenant.record.id, tenant.config.max_storage, m_clock, m_files});
+    if (!store) {
+        return std::move(store).error();
+    }
+    tenant.store = *std::move(store);
+    return {};
+}
+
+// Whoever still answers as before keeps agent and answers.
+void TenantFactory::give_agent(Tenant& tenant, const Tenant* old) {
+    if (old != nullptr && old->config == tenant.config && old->record.models == tenant.record.models &&
+        old->equipment == tenant.equipment) {
+        tenant.cache = old->cache;
+        tenant.flights = old->flights;
+        tenant.agent = old->agent;
+        return;
+    }
+    tenant.cache = std::make_shared<AnswerCache>(cache_settings(tenant.config), m_clock);
+    tenant.flights = std::make_shared<SingleFlight>(m_clock);
+    const AgentProfile profile = agent_profile(tenant.config);
+    tenant.agent = std::make_shared<Agent>(profile, tenant.equipment->models_of(tenant.record, tenant.config, profile),
+                                           tenant.equipment->tools(), *tenant.store, m_clock);
 }
 
 }  // namespace mt

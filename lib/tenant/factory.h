@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "tenant/equipment.h"
 #include "tenant/tenant.h"
 
 namespace mt {
@@ -18,11 +20,15 @@ namespace mt {
 /// makes. Thread-safe.
 class TenantFactory {
   public:
-    TenantFactory(Ledger& ledger, TenantFiles& files, std::shared_ptr<const ToolBox> tools, const Clock& clock,
+    TenantFactory(Ledger& ledger, TenantFiles& files, std::shared_ptr<const Equipment> equipment, const Clock& clock,
                   Log& log)
-        : m_ledger(ledger), m_files(files), m_tools(std::move(tools)), m_clock(clock), m_log(log) {}
+        : m_ledger(ledger), m_files(files), m_clock(clock), m_log(log), m_equipment(std::move(equipment)) {}
 
     void set_open_allowed(bool allowed) { m_open_allowed = allowed; }
+
+    /// Tenants made from now on work with these models and tools.
+    void equip(std::shared_ptr<const Equipment> equipment);
+    [[nodiscard]] std::shared_ptr<const Equipment> equipment() const;
 
     /// `previous`: the same tenant's former state, may be null; limits, counters, and the store unless its type
     /// changed, live on. Errors: what opening the tenant's parts says.
@@ -30,12 +36,18 @@ class TenantFactory {
                                                const Config& config, const std::shared_ptr<const Tenant>& previous);
 
   private:
+    void warn_of_settings(const Tenant& tenant, const Config& config) const;
+    Result<void> open_limits(Tenant& tenant, const Tenant* old);
+    Result<void> open_data(Tenant& tenant, const Tenant* old);
+    void give_agent(Tenant& tenant, const Tenant* old);
+
     Ledger& m_ledger;
     TenantFiles& m_files;
-    std::shared_ptr<const ToolBox> m_tools;
     const Clock& m_clock;
     Log& m_log;
     std::atomic<bool> m_open_allowed{true};
+    mutable std::mutex m_mutex{};
+    std::shared_ptr<const Equipment> m_equipment;  ///< guarded by m_mutex
 };
 
 }  // namespace mt

@@ -44,6 +44,8 @@ AgentProfile agent_profile(const TenantConfig& config) {
     profile.features = config.features;
     profile.tools = config.tools;
     profile.system_prompt = config.system_prompt;
+    profile.max_steps = static_cast<int>(config.max_steps);
+    profile.history_tokens = config.history_tokens;
     return profile;
 }
 

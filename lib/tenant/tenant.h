@@ -13,6 +13,7 @@
 #include "limit/limits.h"
 #include "stats/ledger.h"
 #include "storage/store.h"
+#include "tenant/equipment.h"
 
 namespace mt {
 
@@ -30,7 +31,8 @@ struct Tenant {
     std::shared_ptr<AnswerCache> cache;
     std::shared_ptr<SingleFlight> flights;
     std::shared_ptr<Store> store;
-    std::shared_ptr<Agent> agent;  ///< uses `store`
+    std::shared_ptr<Agent> agent;                ///< uses `store`
+    std::shared_ptr<const Equipment> equipment;  ///< what the agent's models and tools were made from
 
     [[nodiscard]] bool active() const { return record.status == TenantStatus::active; }
     /// The live key whose text this is, or nullptr.

@@ -33,6 +33,8 @@ TEST_CASE("routes are told by shape") {
         {"/admin/tenants/x", Surface::admin_tenant},
         {"/admin/tenants/x/keys", Surface::admin_keys},
         {"/admin/tenants/x/keys/y", Surface::admin_key},
+        {"/admin/tenants/x/models", Surface::admin_models},
+        {"/admin/tenants/x/models/y", Surface::admin_model},
         {"/", Surface::none},
         {"", Surface::none},
         {"//", Surface::none},

@@ -119,10 +119,15 @@ TEST_CASE("every fault has its line, its field and what would be right") {
         {"[server]\ntrusted_proxies = [\"::1\", \"::1\"]\n", "tenants.toml:2:", "twice"},
         {"[server]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", "tenants.toml:2:", "'10.0.0.0/33' is no network"},
         {"[server]\n\ntrusted_proxies = [\"proxy.local\"]\n", "tenants.toml:3:", "write 10.0.0.0/8"},
+        {"[server]\nprivate_upstreams = [\"10.0.0.0/33\"]\n", "tenants.toml:2:", "'10.0.0.0/33' is no network"},
+        {"[[tenants]]\nid = \"a\"\nmax_steps = 0\n", "tenants.toml:3:", "from 1 to 64"},
+        {"[[tenants]]\nid = \"a\"\nmax_steps = 65\n", "tenants.toml:3:", "from 1 to 64"},
+        {"[[tenants]]\nid = \"a\"\nhistory_tokens = 10000001\n", "tenants.toml:3:", "from 0 to 10000000"},
+        {"[[tenants]]\nid = \"a\"\ntools = [\"calclator\"]\n", "tenants.toml:1:", "did you mean 'calculator'"},
         {"[server]\ntls_cert = \"c.pem\"\n", "tenants.toml:2:", "tls_cert needs tls_key"},
         {"[server]\n\ntls_key = \"k.pem\"\n", "tenants.toml:3:", "tls_key needs tls_cert"},
         {"[plans.x]\nname = \"y\"\n", "tenants.toml:2:", "not to a plan"},
-        {"[models.x]\nprovider = \"magic\"\n", "tenants.toml:1:", "builtin"},
+        {"[models.x]\nprovider = \"magic\"\n", "tenants.toml:2:", "one of builtin, openai"},
         {"a = = 1\n", "tenants.toml:1:", ""},
         {"tenants = 5\n", "tenants.toml:1:", "[[tenants]]"},
     };
@@ -234,6 +239,7 @@ TEST_CASE("every bound of the transport has its default and can be set") {
         {"max_connections", &ServerConfig::max_connections, 1'000'000, "500", 500},
         {"max_connections_per_peer", &ServerConfig::max_connections_per_peer, 1024, "1", 1},
         {"write_timeout", &ServerConfig::write_timeout_ms, 30'000, "\"5s\"", 5000},
+        {"request_timeout", &ServerConfig::request_timeout_ms, 600'000, "\"5s\"", 5000},
         {"drain_delay", &ServerConfig::drain_delay_ms, 0, "\"1500ms\"", 1500},
     };
     const ServerConfig defaults = parsed("").server;
@@ -243,6 +249,9 @@ TEST_CASE("every bound of the transport has its default and can be set") {
         CHECK_MESSAGE(parsed("[server]\n" + line).server.*bound.member == bound.value, bound.name);
     }
     CHECK(defaults.trusted_proxies.empty());
+    CHECK(defaults.private_upstreams.empty());
+    CHECK(parsed("[server]\nprivate_upstreams = [\"10.0.0.0/8\"]\n").server.private_upstreams ==
+          std::vector<std::string>{"10.0.0.0/8"});
     const ServerConfig server = parsed(R"([server]
 trusted_proxies = ["10.0.0.0/8", "::1"]
 tls_cert = "cert.pem"

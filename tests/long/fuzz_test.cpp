@@ -40,7 +40,10 @@ std::string mutated(std::string text, std::mt19937& random) {
 
 TEST_CASE("garbled configuration is refused with a message or taken, never worse") {
     const std::string good =
-        "[server]\nlisten = \"127.0.0.1:1\"\n[plans.gold]\nrate_limit = 5\nfeatures = [\"basic-chat\"]\n"
+        "[server]\nlisten = \"127.0.0.1:1\"\n[models.a]\nbase_url = \"http://h:1/v1\"\nfallback = \"b\"\n"
+        "[models.b]\nbase_url = \"https://[::1]/\"\napi_key_env = \"K\"\n[tools.t]\ndescription = \"d\"\n"
+        "url = \"http://h/{x}\"\nheaders = { a = \"${B}c\" }\nparameters = "
+        "'{\"properties\":{\"x\":{}}}'\n[plans.gold]\nrate_limit = 5\nfeatures = [\"basic-chat\"]\n"
         "[[tenants]]\nid = \"acme\"\nplan = \"gold\"\ncache_ttl = \"5m\"\nmax_storage = \"1GB\"\nbudget = \"10/day\"\n";
     std::mt19937 random(1);
     int refused = 0;

@@ -32,12 +32,23 @@ struct ServiceHouse : CatalogHouse {
         : log(LogLevel::off),
           slots(*SlotFile::open(folder.slots(), clock)),
           ledger(*slots, files, clock, log),
-          tools(std::make_shared<const ToolBox>(ToolBox::builtin())),
-          factory(ledger, files, tools, clock, log),
+          factory(ledger, files, equipment_of(*parse_config("", "")), clock, log),
           tenants(*catalog, factory, ledger, std::make_shared<const Config>(*parse_config("", "")), log),
           stats(*catalog, files, slots.get(), &tenants),
           pipeline{tenants, clock, log} {
         pipeline.access_log = false;
+    }
+
+    /// Models and tools of a configuration. Upstreams have real sockets, so they go by the real clock.
+    std::shared_ptr<const Equipment> equipment_of(const Config& config, const Environment& environment = {}) {
+        return *Equipment::make(config, {environment, [] { return SecretBox(SecretBox::Key{}); }, real_clock, log});
+    }
+
+    /// Serves by this configuration from now on.
+    void configure(const std::string& toml, const Environment& environment = {}) {
+        const auto config = std::make_shared<const Config>(*parse_config(toml, "", environment));
+        factory.equip(equipment_of(*config, environment));
+        static_cast<void>(tenants.reconfigure(config).has_value());
     }
 
     /// A tenant that needs no key.
@@ -70,9 +81,9 @@ struct ServiceHouse : CatalogHouse {
     [[nodiscard]] Totals totals(const std::string& id) { return stats.one(id)->totals; }
 
     Log log;
+    SystemClock real_clock;
     std::unique_ptr<SlotFile> slots;
     Ledger ledger;
-    std::shared_ptr<const ToolBox> tools;
     TenantFactory factory;
     TenantManager tenants;
     StatsReader stats;
