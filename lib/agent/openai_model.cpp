@@ -190,15 +190,25 @@ class OpenAiModel::Attempt {
         }
     }
 
+    // Where a server is and what it says of itself is the operator's business.
     Result<void> fail_transport(const Error& error) {
-        m_failure.error = error;
-        m_failure.error.message = fmt::format("model {}: {}", quote(m_state.options.config.name), error.message);
         const bool ours = error.code == Code::client_gone || error.code == Code::busy || error.code == Code::invalid;
+        const bool connecting = error.reason == "connect" || error.reason == "address";
+        m_failure.error = error;
         m_failure.outcome = ours ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
         m_failure.again = error.code == Code::unavailable || error.code == Code::upstream ||
                           (error.code == Code::timeout && error.reason == "connect");
-        if (error.code == Code::unavailable || error.code == Code::forbidden) {
-            m_failure.error.code = Code::upstream;  // 502: the service itself is there
+        if (ours) {
+            return m_failure.error;
+        }
+        const std::string name = quote(m_state.options.config.name);
+        m_failure.error.detail = error.message;
+        m_failure.error.message = error.code == Code::timeout
+                                      ? fmt::format("the server of model {} did not answer in time", name)
+                                  : connecting ? fmt::format("the server of model {} cannot be reached", name)
+                                               : fmt::format("the server of model {} broke off", name);
+        if (error.code != Code::timeout) {
+            m_failure.error.code = Code::upstream;  // 502: this service itself is there
         }
         return m_failure.error;
     }
@@ -207,7 +217,7 @@ class OpenAiModel::Attempt {
     Result<void> judge(Result<void> read) {
         if (!read) {
             m_failure.error = read.error();
-            m_failure.error.message = m_state.without_key(read.error().message);
+            m_failure.error.detail = m_state.without_key(read.error().detail);
             const bool gone = read.error().code == Code::client_gone;
             m_failure.outcome = gone ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
             m_failure.again = !gone;
@@ -239,11 +249,12 @@ class OpenAiModel::Attempt {
             // Its words may hold a part of the key.
             m_failure.error = {Code::upstream, fmt::format("the server of model {} does not take our key", name)};
         } else {
-            m_failure.error = {
-                Code::upstream,
-                fmt::format("the server of model {} answered {}{}{}", name, status, words.empty() ? "" : ": ", words),
-                {},
-                wait};
+            m_failure.error = {Code::upstream,
+                               fmt::format("the server of model {} answered with status {}", name, status),
+                               {},
+                               wait,
+                               {},
+                               words};
         }
         return m_failure.error;
     }

@@ -179,7 +179,7 @@ class ReplyReader::Parser {
         }
         if (const auto error = document.find("error"); error != document.end() && !error->is_null()) {
             const ServerFault fault = fault_of(*error);
-            return Error{Code::upstream, fmt::format("the model's server failed: {}", fault.message), fault.code};
+            return Error{Code::upstream, "the model's server failed in its answer", {}, {}, {}, fault.message};
         }
         read_usage(document);
         const auto choices = document.find("choices");

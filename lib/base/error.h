@@ -60,6 +60,7 @@ struct Error {
     std::string reason{};                                   ///< closed set of words: a limit's or feature's name
     std::optional<std::chrono::nanoseconds> retry_after{};  ///< absent: waiting does not help or is unknown
     std::string param{};                                    ///< field of the request that is at fault, if one is
+    std::string detail{};  ///< for the operator's log alone: addresses, words of other servers; never a secret
 };
 
 }  // namespace mt

@@ -31,7 +31,7 @@ Result<std::unique_ptr<UpstreamReply::State>> UpstreamReply::State::parse(std::s
 
 // Where the body has been read to its end the connection goes back, elsewhere it is closed.
 void UpstreamReply::State::release() {
-    if (connection && body.complete() && connection->input().empty()) {
+    if (connection && body.complete() && reusable && connection->input().empty()) {
         pool->put(std::move(connection));
     }
     connection.reset();

@@ -1,5 +1,6 @@
 #include <array>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -106,9 +107,12 @@ void log_call(const Call& call, const Result<void>& outcome, PipelineServices& s
         LogField{"request_id", std::string_view(call.context.request_id)},
         LogField{"key_id", std::string_view(call.context.key_id)},
         LogField{"peer", call.peer},
+        LogField{"detail", outcome ? std::string_view{} : std::string_view(outcome.error().detail)},  // the last one
     };
+    const bool detailed = !outcome && !outcome.error().detail.empty();
     services.log.write(is_fault(outcome) ? LogLevel::error : LogLevel::info,
-                       is_fault(outcome) ? outcome.error().message : "call", fields);
+                       is_fault(outcome) ? outcome.error().message : "call",
+                       std::span(fields).first(fields.size() - (detailed ? 0 : 1)));
 }
 
 }  // namespace

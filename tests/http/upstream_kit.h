@@ -14,6 +14,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/context.h"
@@ -121,6 +122,13 @@ class DeafPort {
     }
 
     [[nodiscard]] int port() const { return m_port; }
+
+    /// The next connection of the queue is reset within some seconds; an end without that does not count.
+    [[nodiscard]] bool next_is_reset() const {
+        const http::UniqueFd fd(accept(m_fd.get(), nullptr, nullptr));
+        pollfd waiting{fd.get(), 0, 0};
+        return poll(&waiting, 1, static_cast<int>(k_long.count())) == 1;
+    }
 
   private:
     http::UniqueFd m_fd;

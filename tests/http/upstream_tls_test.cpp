@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -56,7 +57,48 @@ struct TlsServer : TestServer {
     static inline const Certificate files{};
 };
 
+// Answers one request over TLS with a body that only the end of the connection ends; `says_so`: with close_notify.
+void answer_until_close(const mt::http::Listener& listener, bool says_so) {
+    pollfd waiting{listener.fd(), POLLIN, 0};
+    poll(&waiting, 1, 10'000);
+    const mt::http::UniqueFd fd(accept4(listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const auto context = mt::http::TlsContext::load({TlsServer::files.certificate(), TlsServer::files.key()});
+    const auto session = mt::http::TlsSession::create(**context, fd.get());
+    const auto patiently = [&](const auto& attempt) {
+        mt::http::IoResult result = attempt();
+        waiting.fd = fd.get();
+        while (result.state == mt::http::IoResult::State::again && poll(&waiting, 1, 10'000) > 0) {
+            result = attempt();
+        }
+    };
+    std::array<char, 4096> request{};
+    patiently([&] { return session->handshake(); });
+    patiently([&] { return session->read(request); });
+    session->write("HTTP/1.1 200 OK\r\n\r\nall of it?");
+    if (says_so) {
+        session->close_notify();
+    }
+    shutdown(fd.get(), SHUT_WR);
+    patiently([&] { return session->read(request); });
+}
+
 }  // namespace
+
+TEST_CASE("over TLS the end of a connection ends a body only when the server says so") {
+    const auto listener = mt::http::Listener::open({"127.0.0.1", 0, ""});
+    REQUIRE(listener);
+    UpstreamOptions lax;
+    lax.verify = false;
+    Upstream upstream(url_to(listener->address().port, "https://127.0.0.1:"), lax);
+    for (const bool says_so : {true, false}) {
+        std::jthread server([&] { answer_until_close(*listener, says_so); });
+        const Outcome outcome = ask(upstream);
+        CHECK(outcome.status == 200);
+        CHECK(outcome.error.has_value() != says_so);
+        CHECK((!says_so || outcome.body == "all of it?"));
+        CHECK((says_so || code_of(outcome) == Code::upstream));
+    }
+}
 
 TEST_CASE("requests go over TLS to a server that is trusted, by name and by address, on connections that stay") {
     const TlsServer server;
