@@ -24,7 +24,8 @@ Result<OwnModel> read_model(const Json& body) {
     const std::array<std::pair<std::string_view, std::string*>, 4> fields{
         {{"name", &model.name}, {"base_url", &model.base_url}, {"model", &model.model}, {"api_key", &model.api_key}}};
     for (const auto& [name, value] : body.items()) {
-        const auto* field = std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.first == name; });
+        const auto* field =
+            std::find_if(fields.begin(), fields.end(), [&wanted = name](const auto& f) { return f.first == wanted; });
         if (field == fields.end()) {
             constexpr std::array<std::string_view, 4> k_names{"name", "base_url", "model", "api_key"};
             return invalid(name, fmt::format("unknown field {}{}", quote(name), suggestion(name, k_names)));

@@ -62,7 +62,7 @@ TEST_CASE("a key goes in by a file and is seen nowhere again") {
     for (const Words& words : {Words{"tenant", "history", "acme"}, Words{"tenant", "history", "acme", "--json"},
                                Words{"tenant", "model", "list", "acme"}, Words{"tenant", "config", "acme", "--json"},
                                Words{"check"}, Words{"stats"}}) {
-        CHECK_MESSAGE(site.out(words).find(k_secret) == std::string::npos, words[1]);
+        CHECK_MESSAGE(site.out(words).find(k_secret) == std::string::npos, words.front());
     }
     CHECK(posted.body.find(k_secret) == std::string::npos);
     CHECK((added.out + added.err).find(k_secret) == std::string::npos);
