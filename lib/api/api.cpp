@@ -8,6 +8,7 @@
 #include <span>
 
 #include "api/exchange.h"
+#include "api/openai_error.h"
 #include "base/text.h"
 #include "base/units.h"
 
@@ -16,16 +17,28 @@ namespace {
 
 using Endpoint = Result<http::Response> (*)(Exchange&);
 
+using ErrorEncoder = http::Response (*)(const Error&, std::string_view request_id);
+
 struct Row {
     Surface surface;
     Endpoint endpoint;
+    ErrorEncoder encode_error = problem_reply;
 };
+
+Result<http::Response> nothing_here(Exchange& exchange) {
+    return Error{Code::not_found,
+                 fmt::format("nothing is served at {} {}", exchange.request.method, quote(exchange.request.path))};
+}
 
 constexpr std::array k_endpoints{
     Row{Surface::ask, ask},
     Row{Surface::tenant_stats, tenant_stats},
     Row{Surface::sessions, sessions},
     Row{Surface::session, session},
+    Row{Surface::chat, chat_completions, openai_error_reply},
+    Row{Surface::models, models, openai_error_reply},
+    Row{Surface::model, model, openai_error_reply},
+    Row{Surface::openai_none, nothing_here, openai_error_reply},
     Row{Surface::stats, stats},
     Row{Surface::metrics, metrics},
     Row{Surface::health, health},
@@ -74,49 +87,66 @@ bool is_callers_fault(Code code) {
     return status >= 400 && status < 500;
 }
 
-http::Response answer(Exchange& exchange) {
+const Row& row_of(Surface surface) {
+    static constexpr Row k_none{Surface::none, nothing_here};
+    const auto* row = std::find_if(k_endpoints.begin(), k_endpoints.end(),
+                                   [surface](const Row& candidate) { return candidate.surface == surface; });
+    return row == k_endpoints.end() ? k_none : *row;
+}
+
+http::Response answer(Exchange& exchange, const Row& row) {
     const auto& methods = exchange.route.methods;
-    const auto row = std::find_if(k_endpoints.begin(), k_endpoints.end(),
-                                  [&](const Row& r) { return r.surface == exchange.route.surface; });
-    std::optional<Error> fault;
-    if (row == k_endpoints.end()) {
-        fault = Error{Code::not_found, fmt::format("nothing is served at {}", quote(exchange.request.path))};
-    } else if (!is_one_of(methods, exchange.request.method)) {
+    if (!methods.empty() && !is_one_of(methods, exchange.request.method)) {
         exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
-        return method_reply(methods, exchange.request_id);
+        const std::string allowed = join(std::vector<std::string>(methods.begin(), methods.end()), ", ");
+        http::Response reply = row.encode_error(
+            {Code::method_not_allowed, fmt::format("this address takes {}", allowed)}, exchange.request_id);
+        reply.fields.emplace_back("Allow", allowed);
+        return reply;
     }
-    if (!fault) {
-        Result<http::Response> reply = row->endpoint(exchange);
-        if (reply) {
-            return *std::move(reply);
-        }
-        fault = std::move(reply).error();
+    Result<http::Response> reply = row.endpoint(exchange);
+    if (reply) {
+        return *std::move(reply);
     }
-    if (describe(fault->code).http_status == 500) {
+    const Error& fault = reply.error();
+    if (describe(fault.code).http_status == 500) {
         exchange.services.log.error(fmt::format("{} {}: {} (request {})", exchange.request.method, exchange.route.name,
-                                                fault->message, exchange.request_id));
+                                                fault.message, exchange.request_id));
     }
-    if (is_callers_fault(fault->code)) {
+    if (is_callers_fault(fault.code)) {
         exchange.services.pipeline.invalid_requests.fetch_add(1, std::memory_order_relaxed);
     }
-    return problem_reply(*fault, exchange.request_id);
+    return row.encode_error(fault, exchange.request_id);
+}
+
+void add_common_fields(http::Response& reply, const Exchange& exchange) {
+    reply.fields.emplace_back("X-Request-Id", exchange.request_id);
+    reply.fields.emplace_back("X-Content-Type-Options", "nosniff");
 }
 
 }  // namespace
 
+http::StreamWriter& Exchange::start_stream(http::Response head) {
+    add_common_fields(head, *this);
+    streamed = true;
+    return responder.start_stream(std::move(head));
+}
+
 void Api::handle(const http::Request& request, http::Responder& responder) {
     const Route route = parse_route(request.path);
+    const Row& row = row_of(route.surface);
     Exchange exchange{request, responder, route, m_services, make_request_id()};
     http::Response reply;
     try {
-        reply = answer(exchange);
+        reply = answer(exchange, row);
     } catch (const std::exception& fault) {  // a bug, or no memory: this request fails, the service goes on
         m_services.log.error(fmt::format("{} {}: exception: {}", request.method, route.name, fault.what()));
-        reply = problem_reply({Code::internal, fault.what()}, exchange.request_id);
+        reply = row.encode_error({Code::internal, fault.what()}, exchange.request_id);
     }
-    reply.fields.emplace_back("X-Request-Id", exchange.request_id);
-    reply.fields.emplace_back("X-Content-Type-Options", "nosniff");
-    responder.send(std::move(reply));
+    if (!exchange.streamed) {
+        add_common_fields(reply, exchange);
+        responder.send(std::move(reply));
+    }
 }
 
 http::Response Api::fault(const Error& error) {

@@ -16,6 +16,11 @@ struct Exchange {
     const Route& route;
     Services& services;
     std::string request_id;
+    bool streamed = false;  ///< start_stream() was called: there is no reply to send any more
+
+    /// Starts the reply as a stream, with the fields that every reply has. Once, instead of returning a reply. The
+    /// writer lives as long as the responder.
+    http::StreamWriter& start_stream(http::Response head);
 };
 
 /// Who may look at the numbers of all tenants, and who may change them.
@@ -41,11 +46,16 @@ http::Response no_content();
 /// as authorize_operator.
 Result<void> authorize_reader(const Exchange& exchange);
 
-// Endpoints, one file per surface. Each returns the reply; errors become problems in Api::handle.
+// Endpoints, one file per surface. Each returns the reply, which is dropped after start_stream(); Api::handle writes
+// errors in the words of the surface.
 Result<http::Response> ask(Exchange& exchange);
 Result<http::Response> tenant_stats(Exchange& exchange);
 Result<http::Response> sessions(Exchange& exchange);
 Result<http::Response> session(Exchange& exchange);
+
+Result<http::Response> chat_completions(Exchange& exchange);
+Result<http::Response> models(Exchange& exchange);
+Result<http::Response> model(Exchange& exchange);
 
 Result<http::Response> stats(Exchange& exchange);
 Result<http::Response> metrics(Exchange& exchange);

@@ -48,14 +48,6 @@ void add_limit_fields(http::Response& response, const LimitStatus& status) {
                                                           ceil_seconds(std::chrono::nanoseconds{status.reset_ns})));
 }
 
-http::Response method_reply(std::span<const std::string_view> allowed, std::string_view request_id) {
-    const std::vector<std::string> methods(allowed.begin(), allowed.end());
-    http::Response response = problem_reply(
-        {Code::method_not_allowed, fmt::format("this address takes {}", join(methods, ", "))}, request_id);
-    response.fields.emplace_back("Allow", join(methods, ", "));
-    return response;
-}
-
 std::int64_t ceil_seconds(std::chrono::nanoseconds duration) {
     return std::chrono::ceil<std::chrono::seconds>(duration).count();
 }

@@ -23,9 +23,6 @@ http::Response problem_reply(const Error& error, std::string_view request_id);
 /// Adds RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10).
 void add_limit_fields(http::Response& response, const LimitStatus& status);
 
-/// 405 with Allow.
-http::Response method_reply(std::span<const std::string_view> allowed, std::string_view request_id);
-
 /// Whole seconds, rounded up.
 std::int64_t ceil_seconds(std::chrono::nanoseconds duration);
 

@@ -17,12 +17,17 @@ constexpr std::array<std::string_view, 4> k_editable{"GET", "HEAD", "PATCH", "DE
 constexpr std::array<std::string_view, 1> k_erasable{"DELETE"};
 
 struct Shape {
-    std::string_view name;  // segments; {x} takes any one segment, {tenant} any that is no reserved word
+    // Segments; {x} takes any one segment, {tenant} any that is no reserved word, {x...} all that is left, even
+    // nothing.
+    std::string_view name;
     Surface surface;
     std::span<const std::string_view> methods;
 };
 
+constexpr std::array<std::string_view, 1> k_complete{"POST"};
+
 constexpr std::array k_shapes{
+    Shape{"/v1/chat/completions", Surface::chat, k_complete},
     Shape{"/{tenant}", Surface::ask, k_ask},
     Shape{"/{tenant}/stats", Surface::tenant_stats, k_look},
     Shape{"/{tenant}/sessions", Surface::sessions, k_look},
@@ -41,6 +46,15 @@ constexpr std::array k_shapes{
     Shape{"/admin/tenants/{id}/keys/{key}", Surface::admin_key, k_erasable},
     Shape{"/admin/tenants/{id}/models", Surface::admin_models, k_collection},
     Shape{"/admin/tenants/{id}/models/{name}", Surface::admin_model, k_erasable},
+    Shape{"/v1/models", Surface::models, k_look},
+    Shape{"/v1/models/{model...}", Surface::model, k_look},
+    Shape{"/v1", Surface::openai_none, {}},
+    Shape{"/v1/{rest...}", Surface::openai_none, {}},
+    Shape{"/{tenant}/v1/chat/completions", Surface::chat, k_complete},
+    Shape{"/{tenant}/v1/models", Surface::models, k_look},
+    Shape{"/{tenant}/v1/models/{model...}", Surface::model, k_look},
+    Shape{"/{tenant}/v1", Surface::openai_none, {}},
+    Shape{"/{tenant}/v1/{rest...}", Surface::openai_none, {}},
 };
 
 // Takes the first segment off "/a/b".
@@ -68,7 +82,12 @@ bool has_place(const Shape& shape, std::string_view path) {
 bool matches(std::string_view shape, std::string_view path, std::vector<std::string>& arguments) {
     while (!shape.empty() && !path.empty()) {
         const std::string_view wanted = next_segment(shape);
+        const std::string_view rest = path.substr(1);
         const std::string_view given = next_segment(path);
+        if (wanted.ends_with("...}")) {
+            arguments.push_back(decoded(rest));
+            return true;
+        }
         if (wanted.front() != '{') {
             if (wanted != given) {
                 return false;

@@ -24,6 +24,10 @@ enum class Surface {
     admin_key,      ///< /admin/tenants/{id}/keys/{key}
     admin_models,   ///< /admin/tenants/{id}/models
     admin_model,    ///< /admin/tenants/{id}/models/{name}
+    chat,           ///< [/{tenant}]/v1/chat/completions
+    models,         ///< [/{tenant}]/v1/models
+    model,          ///< [/{tenant}]/v1/models/{model}
+    openai_none,    ///< anything else under [/{tenant}]/v1: 404 in OpenAI's words
     none,           ///< nothing is answered here: 404
 };
 
@@ -32,6 +36,9 @@ struct Route {
     std::vector<std::string> arguments;         ///< the {parts} in order, percent-decoded
     std::string_view name;                      ///< the shape as text, for logs: "/{tenant}"
     std::span<const std::string_view> methods;  ///< that are allowed
+
+    /// The tenant that the path names, "" when it names none.
+    [[nodiscard]] std::string tenant() const { return name.starts_with("/{tenant}") ? arguments.front() : ""; }
 };
 
 /// Tells the route by the path's shape alone, before any lookup. A part that cannot be decoded stays as it was sent and

@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "api/calls.h"
 #include "api/exchange.h"
 #include "api/json_views.h"
 #include "base/text.h"
@@ -13,12 +14,6 @@
 
 namespace mt::api {
 namespace {
-
-// The reply is sent in one piece.
-class Silent final : public Sink {
-  public:
-    bool on_event(const ModelEvent& /*event*/) override { return true; }
-};
 
 // Quality of one media type in an Accept field (RFC 9110 12.5.1), -1 when it is not named; `place` gets its position.
 double quality_of(std::string_view accept, std::string_view type, std::size_t& place) {
@@ -47,13 +42,6 @@ bool wants_json(const http::Request& request) {
     const double json = quality_of(accept, "application/json", json_place);
     const double text = quality_of(accept, "text/plain", text_place);
     return json > 0 && (json > text || (json == text && json_place < text_place));
-}
-
-// True when Cache-Control asks for a fresh answer.
-bool refuses_cache(const http::Request& request) {
-    const std::vector<std::string> directives = split_list(to_lower(request.field("Cache-Control").value_or("")));
-    return std::any_of(directives.begin(), directives.end(),
-                       [](const std::string& d) { return d == "no-cache" || d == "no-store"; });
 }
 
 Result<std::string> text_field(const Json& body, std::string_view name, bool needed) {
@@ -122,21 +110,6 @@ Result<Question> question_of(const http::Request& request) {
     return Question{request.body, *std::move(session)};
 }
 
-std::string milliseconds(std::int64_t duration_ns) {
-    return fmt::format("{:.3f}", static_cast<double>(duration_ns) / 1e6);
-}
-
-// Who asks for its own data: the tenant's own live key, or nobody on an open tenant.
-Result<std::shared_ptr<const Tenant>> own_tenant(Exchange& exchange) {
-    Silent nobody;
-    Call call(nobody);
-    call.tenant_id = exchange.route.arguments[0];
-    call.presented_key = presented_key(exchange.request);
-    Result<void> known = authenticate_only(call, exchange.services.pipeline);
-    return known ? Result<std::shared_ptr<const Tenant>>(call.tenant)
-                 : Result<std::shared_ptr<const Tenant>>(std::move(known).error());
-}
-
 Json answer_json(const Call& call) {
     Json json{{"tenant", call.tenant->record.id}, {"answer", call.answer.choice.text}};
     if (!call.question->session.empty()) {
@@ -155,15 +128,8 @@ Result<http::Response> ask(Exchange& exchange) {
     Services& services = exchange.services;
     Silent nobody;
     Call call(nobody);
-    call.context.request_id = exchange.request_id;
-    call.context.stop = exchange.responder.stop_token();
-    call.context.deadline_ns = services.clock.boot_ns() + services.request_timeout_ms * 1'000'000;
-    call.tenant_id = exchange.route.arguments[0];
-    call.presented_key = presented_key(exchange.request);
-    call.route = exchange.route.name;
-    call.peer = exchange.request.peer;
+    fill_call(call, exchange, exchange.route.arguments[0]);
     call.question = question_of(exchange.request);
-    call.cache_allowed = !refuses_cache(exchange.request);
     const Result<void> outcome = run_pipeline(call, services.pipeline);
 
     http::Response reply;
@@ -176,11 +142,7 @@ Result<http::Response> ask(Exchange& exchange) {
     } else {
         reply.body = call.answer.choice.text + "\n";
     }
-    const bool known = outcome || outcome.error().code != Code::unauthorized;
-    if (known && call.tenant) {
-        reply.fields.emplace_back("X-Tenant-ID", call.tenant->record.id);
-        reply.fields.emplace_back("X-Processing-Time-Ms", milliseconds(call.duration_ns));
-    }
+    add_call_fields(reply, call, !outcome && outcome.error().code == Code::unauthorized);
     if (outcome) {
         reply.fields.emplace_back("X-Cache", call.cache == CacheUse::hit ? "HIT" : "MISS");
         reply.fields.emplace_back("Cache-Control", "no-store");
@@ -194,7 +156,7 @@ Result<http::Response> ask(Exchange& exchange) {
 
 Result<http::Response> tenant_stats(Exchange& exchange) {
     constexpr std::string_view k_feature = "advanced-analytics";
-    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange);
+    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange, exchange.route.arguments[0]);
     if (!tenant) {
         return std::move(tenant).error();
     }
@@ -235,7 +197,7 @@ Result<http::Response> tenant_stats(Exchange& exchange) {
 }
 
 Result<http::Response> sessions(Exchange& exchange) {
-    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange);
+    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange, exchange.route.arguments[0]);
     if (!tenant) {
         return std::move(tenant).error();
     }
@@ -257,7 +219,7 @@ Result<http::Response> sessions(Exchange& exchange) {
 }
 
 Result<http::Response> session(Exchange& exchange) {
-    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange);
+    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange, exchange.route.arguments[0]);
     if (!tenant) {
         return std::move(tenant).error();
     }

@@ -124,6 +124,9 @@ class Catalog {
     virtual Result<NewKey> create_key(const KeyRequest& request, std::string_view who) = 0;
     /// Keys of a tenant, or of the operators when `tenant` is empty, oldest first, revoked ones too.
     virtual Result<std::vector<KeyRecord>> keys(std::string_view tenant) = 0;
+    /// The tenant that a key id belongs to, of a key made here or of one in a tenant's key_hashes; where several
+    /// tenants name the same id, the first by id. Says nothing of whether the key is live. Errors: not_found.
+    virtual Result<std::string> key_owner(std::string_view key_id) = 0;
     /// Errors: not_found. Revoking twice is no error.
     virtual Result<KeyRecord> revoke_key(std::string_view key_id, std::string_view who) = 0;
     /// A new key with the old one's name and rights; the old one ends after `grace`. Errors: not_found, conflict (the

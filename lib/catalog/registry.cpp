@@ -144,7 +144,25 @@ void Registry::put_key(const KeyRecord& record) {
     row.bind(8, std::int64_t{record.read_only ? 1 : 0}).execute();
 }
 
+std::optional<std::string> Registry::key_owner(std::string_view key_id) {
+    Query row = m_database.query(
+        "SELECT tenant FROM api_keys WHERE key_id = ?1 AND tenant <> '' "
+        "UNION SELECT tenant FROM configured_keys WHERE key_id = ?1 ORDER BY tenant LIMIT 1");
+    return row.bind(1, key_id).step() ? std::optional(row.text(0)) : std::nullopt;
+}
+
+void Registry::put_configured_keys(std::string_view tenant, const std::vector<std::string>& key_ids) {
+    m_database.query("DELETE FROM configured_keys WHERE tenant = ?").bind(1, tenant).execute();
+    for (const std::string& key_id : key_ids) {
+        m_database.query("INSERT OR IGNORE INTO configured_keys VALUES(?, ?)")
+            .bind(1, key_id)
+            .bind(2, tenant)
+            .execute();
+    }
+}
+
 void Registry::erase_keys(std::string_view tenant) {
+    put_configured_keys(tenant, {});
     m_database.query("DELETE FROM api_keys WHERE tenant = ?").bind(1, tenant).execute();
 }
 

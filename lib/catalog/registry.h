@@ -26,6 +26,10 @@ class Registry {
     std::optional<KeyRecord> key(std::string_view key_id);
     std::vector<KeyRecord> keys(std::string_view tenant);
     void put_key(const KeyRecord& record);
+    std::optional<std::string> key_owner(std::string_view key_id);
+    /// Replaces the ids of the keys that stand in a tenant's settings.
+    void put_configured_keys(std::string_view tenant, const std::vector<std::string>& key_ids);
+    /// Those in its settings, too.
     void erase_keys(std::string_view tenant);
     /// Blanks what the audit events of a tenant's former life say of its settings; who did what and when stays.
     void erase_details(std::string_view tenant);

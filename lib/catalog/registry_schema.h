@@ -8,7 +8,8 @@
 namespace mt {
 
 // registry.db: the index for routing and authentication. `changed` is the value of counters.change at the last change.
-inline constexpr std::array<std::string_view, 1> k_registry_steps{R"sql(
+// configured_keys: whose key_hashes an id stands in; the hashes themselves are in the tenant's file.
+inline constexpr std::array<std::string_view, 2> k_registry_steps{R"sql(
 CREATE TABLE tenants(
     id TEXT PRIMARY KEY, uid TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, auth TEXT NOT NULL,
     status TEXT NOT NULL CHECK(status IN ('active', 'suspended', 'removing', 'removed')),
@@ -25,6 +26,10 @@ CREATE TABLE audit_events(
 CREATE INDEX audit_events_by_tenant ON audit_events(tenant, sequence);
 CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counters VALUES('change', 0), ('operator_keys', 0);
+)sql",
+                                                                  R"sql(
+CREATE TABLE configured_keys(key_id TEXT, tenant TEXT, PRIMARY KEY(key_id, tenant)) STRICT, WITHOUT ROWID;
+CREATE INDEX configured_keys_by_tenant ON configured_keys(tenant);
 )sql"};
 inline constexpr SchemaPart k_registry_part{"registry", k_registry_steps};
 

@@ -47,6 +47,7 @@ class SqliteCatalog final : public Catalog {
     // sqlite_catalog_keys.cpp
     Result<NewKey> create_key(const KeyRequest& request, std::string_view who) override;
     Result<std::vector<KeyRecord>> keys(std::string_view tenant) override;
+    Result<std::string> key_owner(std::string_view key_id) override;
     Result<KeyRecord> revoke_key(std::string_view key_id, std::string_view who) override;
     Result<NewKey> rotate_key(std::string_view key_id, std::chrono::milliseconds grace, std::string_view who) override;
 

@@ -10,10 +10,13 @@
 namespace mt {
 namespace {
 
+Error no_key(std::string_view key_id) {
+    return {Code::not_found, fmt::format("there is no key {}", quote(key_id))};
+}
+
 Result<KeyRecord> find_key(Registry& registry, std::string_view key_id) {
     std::optional<KeyRecord> key = registry.key(key_id);
-    return key ? Result<KeyRecord>(*std::move(key))
-               : Result<KeyRecord>(Error{Code::not_found, fmt::format("there is no key {}", quote(key_id))});
+    return key ? Result<KeyRecord>(*std::move(key)) : Result<KeyRecord>(no_key(key_id));
 }
 
 }  // namespace
@@ -45,6 +48,16 @@ Result<std::vector<KeyRecord>> SqliteCatalog::keys(std::string_view tenant) {
     std::vector<KeyRecord> records;
     return view(std::move(records),
                 [&](Registry& registry, std::vector<KeyRecord>& found) { found = registry.keys(tenant); });
+}
+
+Result<std::string> SqliteCatalog::key_owner(std::string_view key_id) {
+    Result<std::optional<std::string>> owner =
+        view(std::optional<std::string>{},
+             [&](Registry& registry, std::optional<std::string>& found) { found = registry.key_owner(key_id); });
+    if (!owner) {
+        return std::move(owner).error();
+    }
+    return *owner ? Result<std::string>(**std::move(owner)) : Result<std::string>(no_key(key_id));
 }
 
 Result<KeyRecord> SqliteCatalog::revoke_key(std::string_view key_id, std::string_view who) {

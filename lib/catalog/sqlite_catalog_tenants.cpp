@@ -8,6 +8,7 @@
 #include "catalog/registry.h"
 #include "catalog/sqlite_catalog.h"
 #include "catalog/tenant_file.h"
+#include "config/tenant_config.h"
 
 namespace mt {
 namespace {
@@ -19,6 +20,19 @@ std::string text_of(const Settings& settings, std::string_view field, std::strin
 }
 
 // Applies changes to settings and returns those that make a difference.
+// Ids of the keys that stand in the settings themselves.
+std::vector<std::string> configured_keys(const Settings& settings) {
+    std::vector<std::string> ids;
+    const auto found = settings.find("key_hashes");
+    const auto* list = found == settings.end() ? nullptr : std::get_if<std::vector<std::string>>(&found->second);
+    for (const std::string& text : list == nullptr ? std::vector<std::string>{} : *list) {
+        if (Result<KeyHash> parsed = parse_key_hash(text)) {
+            ids.push_back(std::move(parsed->key_id));
+        }
+    }
+    return ids;
+}
+
 SettingChanges merge(Settings& settings, const SettingChanges& changes) {
     SettingChanges different;
     for (const auto& [field, value] : changes) {
@@ -81,6 +95,7 @@ Result<TenantRecord> SqliteCatalog::create_tenant(std::string_view id, const Set
             return std::move(written).error();
         }
         registry.put(record);
+        registry.put_configured_keys(id, configured_keys(own));
         registry.audit({m_clock.wall(), std::string(who), "tenant.add", record.id, "", "", record.plan});
         return record;
     });
@@ -149,6 +164,7 @@ Result<TenantRecord> SqliteCatalog::update_tenant(std::string_view id, const Set
         }
         set_shown(*record);
         registry.put(*record);
+        registry.put_configured_keys(id, configured_keys(merged));
         for (const auto& [field, value] : different) {
             registry.audit({m_clock.wall(), std::string(who), "tenant.config", record->id, field,
                             old_text(identity->own, field), value ? setting_text(field, *value) : ""});
@@ -220,6 +236,7 @@ Result<TenantRecord> SqliteCatalog::repair(TenantRecord record, std::int64_t gen
         set_shown(record);
         if (row->uid == record.uid && row->generation < generation) {
             registry.put(record);
+            registry.put_configured_keys(record.id, configured_keys(record.own));
         }
         return {};
     });

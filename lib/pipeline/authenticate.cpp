@@ -9,10 +9,15 @@ namespace mt::stages {
 Result<void> authenticate(Call& call, PipelineServices& services, const Next& next) {
     // Unknown, suspended or removed tenant, missing, wrong, revoked or expired key: nobody learns which.
     const Error refusal{Code::unauthorized, "Invalid tenant"};
-    Result<std::shared_ptr<const Tenant>> found = services.tenants.find(call.tenant_id);
+    Result<std::shared_ptr<const Tenant>> found = call.tenant_id.empty() && call.presented_key
+                                                      ? services.tenants.find_by_key(*call.presented_key)
+                                                      : services.tenants.find(call.tenant_id);
     if (!found && found.error().code != Code::not_found) {
         // Who has shown no key yet learns nothing of files and settings.
-        services.log.error(fmt::format("tenant '{}' cannot be loaded: {}", call.tenant_id, found.error().message));
+        services.log.error(
+            fmt::format("{} cannot be loaded: {}",
+                        call.tenant_id.empty() ? "the tenant of a key" : fmt::format("tenant '{}'", call.tenant_id),
+                        found.error().message));
         return Error{Code::unavailable, "this service is not available right now"};
     }
     if (!found) {

@@ -22,8 +22,8 @@ struct Call {
     explicit Call(Sink& answer_sink) : sink(&answer_sink) {}
 
     // From the wire.
-    Context context;  ///< request id, stop token, deadline; tenant and key are filled in
-    std::string tenant_id;
+    Context context;                           ///< request id, stop token, deadline; tenant and key are filled in
+    std::string tenant_id;                     ///< empty: the key names the tenant
     std::optional<std::string> presented_key;  ///< text of the API key, if one was sent
     std::string_view route;                    ///< for the log: "GET /{tenant}"
     std::string_view peer;                     ///< for the log: address of the client

@@ -51,8 +51,9 @@ struct TenantManager::State {
     Ledger& ledger;
     Log& log;
 
-    mutable std::shared_mutex mutex;  // guards the four below; held for moments only
+    mutable std::shared_mutex mutex;  // guards the five below; held for moments only
     std::unordered_map<std::string, std::shared_ptr<const Tenant>, TextHash, std::equal_to<>> tenants;
+    std::unordered_map<std::string, std::string, TextHash, std::equal_to<>> owners;  // key id -> id, of loaded tenants
     std::vector<KeyRecord> operator_keys;
     std::shared_ptr<const Config> config;
     std::optional<Error> fault;
@@ -69,6 +70,33 @@ struct TenantManager::State {
         const std::shared_lock lock(mutex);
         const auto found = tenants.find(id);
         return found == tenants.end() ? nullptr : found->second;
+    }
+
+    [[nodiscard]] std::shared_ptr<const Tenant> peek_by_key(std::string_view key_id) const {
+        const std::shared_lock lock(mutex);
+        const auto owner = owners.find(key_id);
+        const auto found = owner == owners.end() ? tenants.end() : tenants.find(owner->second);
+        return found == tenants.end() ? nullptr : found->second;
+    }
+
+    // Puts a tenant (null: none) into the place of what is known under its id, with its keys.
+    void place(const std::string& id, std::shared_ptr<const Tenant> tenant) {
+        const std::unique_lock lock(mutex);
+        if (const auto former = tenants.find(id); former != tenants.end()) {
+            for (const KeyRecord& key : former->second->keys) {
+                const auto owner = owners.find(key.key_id);
+                if (owner != owners.end() && owner->second == id) {
+                    owners.erase(owner);
+                }
+            }
+            tenants.erase(former);
+        }
+        if (tenant) {
+            for (const KeyRecord& key : tenant->keys) {
+                owners.try_emplace(key.key_id, id);
+            }
+            tenants.emplace(id, std::move(tenant));
+        }
     }
 
     [[nodiscard]] std::shared_ptr<const Config> current_config() const {
@@ -89,16 +117,12 @@ struct TenantManager::State {
         }
         Result<std::shared_ptr<const Tenant>> tenant = factory.make(*record, *keys, *current_config(), peek(id));
         if (tenant) {
-            const std::unique_lock lock(mutex);
-            tenants[id] = *tenant;
+            place(id, *tenant);
         }
         return tenant;
     }
 
-    void forget(const std::string& id) {
-        const std::unique_lock lock(mutex);
-        tenants.erase(id);
-    }
+    void forget(const std::string& id) { place(id, nullptr); }
 
     Result<void> load_operator_keys() {
         Result<std::vector<KeyRecord>> keys = catalog.keys("");
@@ -223,6 +247,18 @@ Result<std::shared_ptr<const Tenant>> TenantManager::find(std::string_view id) {
         return tenant;
     }
     return m_state->load(std::string(id));
+}
+
+Result<std::shared_ptr<const Tenant>> TenantManager::find_by_key(std::string_view text) {
+    const std::optional<std::string_view> key_id = key_id_of(text);
+    if (!key_id) {
+        return Error{Code::not_found, "this is no key"};
+    }
+    if (std::shared_ptr<const Tenant> tenant = m_state->peek_by_key(*key_id)) {
+        return tenant;
+    }
+    Result<std::string> owner = m_state->catalog.key_owner(*key_id);
+    return owner ? find(*owner) : Result<std::shared_ptr<const Tenant>>(std::move(owner).error());
 }
 
 std::optional<KeyRecord> TenantManager::operator_key(std::string_view text, WallTime now) const {

@@ -29,6 +29,10 @@ class TenantManager {
     /// Errors: not_found (unknown, being removed, removed), and what loading says.
     Result<std::shared_ptr<const Tenant>> find(std::string_view id);
 
+    /// The tenant that a key's text names by its key id, whether or not the key opens it. No file is read once the
+    /// tenant is loaded. Errors: not_found (no such key, and as above), and what loading says.
+    Result<std::shared_ptr<const Tenant>> find_by_key(std::string_view text);
+
     /// The live operator key whose text this is, if any.
     [[nodiscard]] std::optional<KeyRecord> operator_key(std::string_view text, WallTime now) const;
 

@@ -39,8 +39,20 @@ TEST_CASE("routes are told by shape") {
         {"", Surface::none},
         {"//", Surface::none},
         {"/acme/", Surface::none},
-        {"/v1", Surface::none},
-        {"/v1/stats", Surface::none},
+        {"/v1", Surface::openai_none},
+        {"/v1/", Surface::openai_none},
+        {"/v1/stats", Surface::openai_none},
+        {"/v1/chat/completions", Surface::chat},
+        {"/v1/chat/completions/", Surface::openai_none},
+        {"/v1/models", Surface::models},
+        {"/v1/models/a/b", Surface::model},
+        {"/acme/v1", Surface::openai_none},
+        {"/acme/v1/embeddings", Surface::openai_none},
+        {"/acme/v1/chat/completions", Surface::chat},
+        {"/acme/v1/models", Surface::models},
+        {"/acme/v1/models/m", Surface::model},
+        {"/admin/v1/models", Surface::none},
+        {"/v1x", Surface::ask},
         {"/admin", Surface::none},
         {"/acme/unknown", Surface::none},
         {"/%73tats", Surface::none},
@@ -48,6 +60,9 @@ TEST_CASE("routes are told by shape") {
     for (const auto& [path, surface] : paths) {
         CHECK_MESSAGE(api::parse_route(path).surface == surface, path);
     }
+    CHECK(api::parse_route("/acme/v1/models/qwen%2F3/x").arguments == std::vector<std::string>{"acme", "qwen/3/x"});
+    CHECK(api::parse_route("/acme/v1/models/m").tenant() == "acme");
+    CHECK(api::parse_route("/v1/models/m").tenant().empty());
     CHECK(api::parse_route("/a%2Fb").arguments == std::vector<std::string>{"a/b"});
 }
 

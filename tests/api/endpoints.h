@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
-#include <stdexcept>
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "api/api.h"
 #include "api/json_views.h"
@@ -37,13 +39,37 @@ class Reply {
     http::Response m_response;
 };
 
-/// Keeps the reply.
-class Capture final : public http::Responder {
+/// Keeps the reply, of a stream its head and its pieces.
+class Capture final : public http::Responder, public http::StreamWriter {
   public:
-    void send(http::Response response) override { sent = std::move(response); }
-    http::StreamWriter& start_stream(http::Response /*head*/) override { throw std::logic_error("not streamed"); }
+    void send(http::Response response) override {
+        CHECK_FALSE(streamed);
+        sent = std::move(response);
+    }
+    http::StreamWriter& start_stream(http::Response head) override {
+        CHECK_FALSE(streamed);
+        streamed = true;
+        sent = std::move(head);
+        return *this;
+    }
     [[nodiscard]] std::stop_token stop_token() const override { return {}; }
+    bool write(std::string_view piece) override {
+        CHECK(streamed);
+        CHECK_FALSE(finished);
+        if (pieces.size() == most_pieces) {
+            return false;
+        }
+        pieces.emplace_back(piece);
+        sent.body += piece;
+        return true;
+    }
+    void finish() override { finished = true; }
+
     http::Response sent;
+    bool streamed = false;
+    bool finished = false;
+    std::vector<std::string> pieces;
+    std::size_t most_pieces = 1'000'000;  ///< then the client is gone
 };
 
 /// The endpoints over a service, without sockets.
@@ -70,7 +96,13 @@ struct Endpoints : ServiceHouse {
         request.loopback = true;
         Capture capture;
         api.handle(request, capture);
+        CHECK(capture.streamed == capture.finished);
         return Reply(std::move(capture.sent));
+    }
+    /// POST of a chat completion to the tenant "acme", or by a key.
+    Reply complete(const std::string& body, http::Fields fields = {}, const std::string& target = "/acme/v1") {
+        fields.emplace_back("Content-Type", "application/json");
+        return call("POST", target + "/chat/completions", std::move(fields), body);
     }
     Reply as_operator(const std::string& method, const std::string& target, const api::Json& body = nullptr) {
         http::Fields fields{{"Authorization", "Bearer " + k_token}};
