@@ -1,7 +1,6 @@
 #include "agent/tool.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "agent/arguments.h"
@@ -33,12 +32,6 @@ Tool* ToolBox::find(std::string_view name) const {
 
 Result<void> ToolBox::check_arguments(const Tool& tool, const std::string& arguments) {
     return check_schema(tool.spec().parameters, arguments);
-}
-
-std::span<const std::string_view> builtin_tool_names() {
-    static constexpr std::array<std::string_view, 5> k_names{"calculator", "current_time", "remember", "recall",
-                                                             "analyze"};
-    return k_names;
 }
 
 }  // namespace mt

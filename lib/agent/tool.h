@@ -65,7 +65,4 @@ class ToolBox {
     std::vector<std::unique_ptr<Tool>> m_tools;
 };
 
-/// Names of the tools that ToolBox::builtin() holds, for the validation of configuration.
-std::span<const std::string_view> builtin_tool_names();
-
 }  // namespace mt

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/memory_store.h"
+#include "config/tenant_config.h"
 #include "support/fake_clock.h"
 
 namespace {
@@ -29,10 +30,10 @@ struct Tools {
 
 }  // namespace
 
-TEST_CASE("the toolbox holds what builtin_tool_names says") {
+TEST_CASE("the toolbox holds what k_builtin_tools says") {
     const mt::ToolBox box = mt::ToolBox::builtin();
-    CHECK(box.tools().size() == mt::builtin_tool_names().size());
-    for (const std::string_view name : mt::builtin_tool_names()) {
+    CHECK(box.tools().size() == mt::k_builtin_tools.size());
+    for (const std::string_view name : mt::k_builtin_tools) {
         REQUIRE(box.find(name) != nullptr);
         CHECK(box.find(name)->spec().name == name);
         CHECK_FALSE(box.find(name)->spec().description.empty());
