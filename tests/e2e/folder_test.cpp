@@ -54,7 +54,7 @@ TEST_CASE("files of a newer program are refused and left alone") {
         Server server = site.serve();
         CHECK(server.terminate().exit == 0);
     }
-    execute(site.path("data/registry.db"), "UPDATE schema_parts SET version = 99");
+    execute(site.path("data/registry.db"), "UPDATE schema_parts SET version = version + 99");
     for (const Words& words : {Words{"serve", "--listen", "127.0.0.1:0"}, Words{"tenant", "list"},
                                Words{"tenant", "add", "other"}, Words{"stats"}}) {
         const Outcome done = site.run(words);
@@ -63,8 +63,8 @@ TEST_CASE("files of a newer program are refused and left alone") {
             (done.err.find("registry.db") != std::string::npos && done.err.find("newer") != std::string::npos),
             done.err);
     }
-    execute(site.path("data/registry.db"), "UPDATE schema_parts SET version = 1");
-    execute(site.path("data/tenants/acme.db"), "UPDATE schema_parts SET version = 99");
+    execute(site.path("data/registry.db"), "UPDATE schema_parts SET version = version - 99");
+    execute(site.path("data/tenants/acme.db"), "UPDATE schema_parts SET version = version + 99");
     const Outcome config = site.run({"tenant", "config", "acme", "rate_limit=5"});
     CHECK(config.exit == 78);
     CHECK(config.err.find("acme.db") != std::string::npos);
@@ -87,7 +87,7 @@ void check_others_are_served(const Site& site, const std::string& key) {
 TEST_CASE("one tenant's file from a newer program spoils nothing for the others") {
     const Site site;
     const std::string key = site.add("acme");
-    execute(site.path("data/tenants/acme.db"), "UPDATE schema_parts SET version = 99");
+    execute(site.path("data/tenants/acme.db"), "UPDATE schema_parts SET version = version + 99");
     check_others_are_served(site, key);
 }
 
