@@ -56,8 +56,7 @@ class StepSink final : public Sink {
     bool finish() {
         int number = 0;
         for (const Choice& choice : m_step.choices()) {
-            const std::string_view reason = number == 0 ? finish_reason() : std::string_view(choice.finish_reason);
-            if (!pass({.kind = Kind::finish, .text = reason, .choice = number})) {
+            if (!pass({.kind = Kind::finish, .text = reason_of(choice, number), .choice = number})) {
                 return false;
             }
             ++number;
@@ -66,10 +65,7 @@ class StepSink final : public Sink {
     }
 
     /// Why the first choice ended; servers are not always right about it.
-    [[nodiscard]] std::string_view finish_reason() const {
-        const std::string& told = m_step.first().finish_reason;
-        return is_for_client() ? std::string_view("tool_calls") : told.empty() ? std::string_view("stop") : told;
-    }
+    [[nodiscard]] std::string_view finish_reason() const { return reason_of(m_step.first(), 0); }
 
     [[nodiscard]] bool stopped() const { return m_refused || m_context.cancelled(); }
     /// True when this step has called a tool of the client.
@@ -80,6 +76,13 @@ class StepSink final : public Sink {
     [[nodiscard]] const std::string& text() const { return m_text; }
 
   private:
+    [[nodiscard]] std::string_view reason_of(const Choice& choice, int number) const {
+        const bool calls = std::any_of(m_client_calls.begin(), m_client_calls.end(),
+                                       [&](const auto& call) { return call.first.first == number; });
+        const std::string& told = choice.finish_reason;
+        return calls ? std::string_view("tool_calls") : told.empty() ? std::string_view("stop") : told;
+    }
+
     bool pass(const ModelEvent& event) {
         m_refused = m_refused || !m_out.on_event(event);
         return !stopped();

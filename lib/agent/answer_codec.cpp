@@ -72,6 +72,7 @@ std::string encode_answer(const Answer& answer) {
     for (const std::string& tool : answer.tools_used) {
         put(kept, tool);
     }
+    put(kept, static_cast<std::int64_t>(answer.choice.tool_calls.size()));
     for (const ToolCall& call : answer.choice.tool_calls) {
         put(kept, call.id);
         put(kept, call.name);
@@ -94,14 +95,14 @@ std::optional<Answer> decode_answer(std::string_view kept) {
     for (std::int64_t tools = taker.number(); tools > 0 && taker.good(); --tools) {
         answer.tools_used.emplace_back(taker.text());
     }
-    while (taker.good() && !taker.at_end()) {
+    for (std::int64_t calls = taker.number(); calls > 0 && taker.good(); --calls) {
         ToolCall call;
         call.id = taker.text();
         call.name = taker.text();
         call.arguments = taker.text();
         answer.choice.tool_calls.push_back(std::move(call));
     }
-    return taker.good() ? std::optional(std::move(answer)) : std::nullopt;
+    return taker.good() && taker.at_end() ? std::optional(std::move(answer)) : std::nullopt;
 }
 
 }  // namespace mt

@@ -2,10 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <exception>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 
+#define VALIJSON_USE_EXCEPTIONS 1  // a schema that is none would end the process otherwise
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
@@ -20,6 +24,7 @@
 #include <valijson/validator.hpp>
 #pragma GCC diagnostic pop
 
+#include "base/json_depth.h"
 #include "base/text.h"
 
 namespace mt {
@@ -74,10 +79,33 @@ std::string sentence(const Fault& fault, const Json& schema) {
     if (field.empty()) {
         return "the arguments must be a JSON object";
     }
-    const Json::json_pointer type("/properties/" + field + "/type");
+    const Json::json_pointer type = Json::json_pointer() / "properties" / field / "type";
     const bool told = schema.contains(type) && schema.at(type).is_string();
     return fmt::format("field {} has the wrong type{}", quote(field),
                        told ? ": it must be a " + schema.at(type).get<std::string>() : "");
+}
+
+// The library matches patterns by std::regex, which recurses for every character of a text.
+constexpr std::size_t k_longest_matched = 1'000;
+
+bool has_pattern(const Json& schema) {
+    const auto pattern = schema.find("pattern");
+    if ((pattern != schema.end() && pattern->is_string()) || schema.contains("patternProperties")) {
+        return true;
+    }
+    return schema.is_structured() && std::any_of(schema.begin(), schema.end(), has_pattern);
+}
+
+// Of all names and values. Small enough to recurse: is_nested_deeper() was asked before.
+std::size_t longest_text(const Json& json) {
+    const std::string* text = json.get_ptr<const std::string*>();
+    std::size_t longest = text == nullptr ? 0 : text->size();
+    if (json.is_structured()) {
+        for (const auto& [name, value] : json.items()) {
+            longest = std::max({longest, name.size(), longest_text(value)});
+        }
+    }
+    return longest;
 }
 
 }  // namespace
@@ -100,11 +128,20 @@ std::string text_argument(const std::string& arguments, std::string_view name) {
 }
 
 Result<void> check_schema(const std::string& schema, const std::string& arguments) {
+    if (is_nested_deeper(arguments)) {
+        return Error{Code::invalid, "the arguments are nested too deep"};
+    }
     const Json target = Json::parse(arguments, nullptr, false);
     if (target.is_discarded()) {
         return Error{Code::invalid, fmt::format("the arguments {} are no JSON", quote(arguments))};
     }
     const Json document = Json::parse(schema, nullptr, false);
+    if (!document.is_object()) {
+        return Error{Code::internal, "the schema is no JSON object"};
+    }
+    if (has_pattern(document) && longest_text(target) > k_longest_matched) {
+        return Error{Code::invalid, fmt::format("a text in the arguments is longer than {} bytes", k_longest_matched)};
+    }
     try {
         valijson::Schema compiled;
         valijson::SchemaParser parser;

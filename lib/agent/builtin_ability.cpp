@@ -42,7 +42,7 @@ bool is_harmless(std::string_view name) {
 // Says what the model does anyway.
 bool is_default(std::string_view name, const Json& value) {
     return value.is_null() || value == false || (name == "n" && value == 1) ||
-           (name == "response_format" && value.is_object() && value.value("type", "") == "text") ||
+           (name == "response_format" && value.is_object() && value.value("type", Json{}) == "text") ||
            (name == "modalities" && value == Json::array({"text"})) ||
            ((name == "logit_bias" || name == "stop") && value.empty()) || (name == "top_logprobs" && value == 0);
 }

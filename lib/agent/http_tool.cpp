@@ -36,6 +36,13 @@ std::string text_of(const Json& value) {
     return text != nullptr ? *text : dump(value);
 }
 
+// The values of these hold no secret, but words that may well stand in a message.
+bool is_public(std::string_view name) {
+    constexpr std::array<std::string_view, 4> k_names{"Accept", "Accept-Language", "Content-Type", "User-Agent"};
+    return std::any_of(k_names.begin(), k_names.end(),
+                       [&](std::string_view known) { return http::equal_ignoring_case(known, name); });
+}
+
 bool has_field(const http::Fields& fields, std::string_view name) {
     return std::any_of(fields.begin(), fields.end(),
                        [&](const auto& field) { return http::equal_ignoring_case(field.first, name); });
@@ -75,9 +82,12 @@ class HttpTool final : public Tool {
           m_fields(own_fields(config, headers)),
           m_clock(clock),
           m_upstream(address.url, upstream_options(config, std::move(rule))) {
+        constexpr std::size_t k_shortest_secret = 4;
         for (const auto& [name, value] : headers) {
-            m_secrets.push_back(value);
-            m_secrets.push_back(value.substr(value.rfind(' ') + 1));  // "Bearer SECRET"
+            if (!is_public(name) && value.size() >= k_shortest_secret) {
+                m_secrets.push_back(value);
+                m_secrets.push_back(value.substr(value.rfind(' ') + 1));  // "Bearer SECRET"
+            }
         }
     }
 
@@ -198,8 +208,8 @@ class HttpTool final : public Tool {
             case Code::timeout:
                 return m_clock.boot_ns() >= context.deadline_ns
                            ? Error{Code::timeout, "the time for this request is over"}
-                           : tell(fmt::format("the tool {} did not answer within {} ms", m_config.name,
-                                              m_config.timeout_ms));
+                           : tell(fmt::format("the tool {} did not answer within {}", m_config.name,
+                                              format_duration(std::chrono::milliseconds{m_config.timeout_ms})));
             case Code::forbidden:
                 return tell("this tool's address is not allowed");
             case Code::unavailable:

@@ -6,6 +6,7 @@
 #include <random>
 #include <utility>
 
+#include "agent/excerpt.h"
 #include "agent/openai_wire.h"
 #include "agent/telltale.h"
 #include "base/text.h"
@@ -69,12 +70,11 @@ struct OpenAiModel::State {
     }
 
     // Servers like to repeat what they were sent.
-    [[nodiscard]] std::string without_key(std::string text) const {
-        const std::string& key = options.api_key;
-        for (std::size_t at = 0; !key.empty() && (at = text.find(key, at)) != std::string::npos;) {
-            text.replace(at, key.size(), "***");
+    [[nodiscard]] Error without_key(Error error) const {
+        for (std::string* text : {&error.message, &error.reason, &error.param, &error.detail}) {
+            *text = without_secret(std::move(*text), options.api_key);
         }
-        return text;
+        return error;
     }
 
     OpenAiOptions options;
@@ -202,7 +202,7 @@ class OpenAiModel::Attempt {
             return m_failure.error;
         }
         const std::string name = quote(m_state.options.config.name);
-        m_failure.error.detail = error.message;
+        m_failure.error.detail = m_state.without_key(error).message;
         m_failure.error.message = error.code == Code::timeout
                                       ? fmt::format("the server of model {} did not answer in time", name)
                                   : connecting ? fmt::format("the server of model {} cannot be reached", name)
@@ -216,8 +216,7 @@ class OpenAiModel::Attempt {
     // What the reader has found: a fault of the server, or of its answer.
     Result<void> judge(Result<void> read) {
         if (!read) {
-            m_failure.error = read.error();
-            m_failure.error.detail = m_state.without_key(read.error().detail);
+            m_failure.error = m_state.without_key(read.error());
             const bool gone = read.error().code == Code::client_gone;
             m_failure.outcome = gone ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
             m_failure.again = !gone;
@@ -228,7 +227,9 @@ class OpenAiModel::Attempt {
 
     Result<void> fail_status(http::UpstreamReply& reply) {
         const int status = reply.status();
-        const Result<std::string> body = reply.read_all(m_context, m_deadline_ns, k_largest_fault);
+        const std::int64_t until_ns =
+            std::min(m_deadline_ns, m_state.clock.boot_ns() + nanoseconds(m_state.options.config.idle_timeout_ms));
+        const Result<std::string> body = reply.read_all(m_context, until_ns, k_largest_fault);
         const ServerFault fault = body ? read_fault(*body) : ServerFault{};
         const std::optional<std::chrono::nanoseconds> wait = parse_retry_after(
             reply.field("Retry-After").value_or(""), reply.field("Retry-After-Ms").value_or(""), m_state.clock.wall());
@@ -238,7 +239,7 @@ class OpenAiModel::Attempt {
         m_failure.outcome =
             status >= 500 || status == 408 ? CircuitBreaker::Outcome::failure : CircuitBreaker::Outcome::success;
         const std::string name = quote(m_state.options.config.name);
-        const std::string words = m_state.without_key(fault.message);
+        const std::string& words = fault.message;
         if (status == 400 || status == 413 || status == 422) {
             m_failure.error = {Code::invalid,
                                words.empty() ? fmt::format("model {} refused the request", name) : words,
@@ -256,6 +257,7 @@ class OpenAiModel::Attempt {
                                {},
                                words};
         }
+        m_failure.error = m_state.without_key(std::move(m_failure.error));
         return m_failure.error;
     }
 

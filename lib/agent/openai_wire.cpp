@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/excerpt.h"
+#include "base/json_depth.h"
 #include "base/text.h"
 
 namespace mt {
@@ -17,7 +19,12 @@ using Json = nlohmann::json;
 using Kind = ModelEvent::Kind;
 
 constexpr int k_most_choices = 128;
-constexpr int k_most_calls = 128;
+constexpr std::size_t k_most_calls = 128;
+
+// Something that is no object where it is no JSON, or nested so deep that nobody could write it again.
+Json parse(std::string_view text) {
+    return is_nested_deeper(text) ? Json{} : Json::parse(text, nullptr, false);
+}
 
 std::string dump(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -100,20 +107,30 @@ const std::string* text_of(const Json& object, const char* name) {
     return found == object.end() ? nullptr : found->get_ptr<const std::string*>();
 }
 
-int number_of(const Json& object, const char* name, int otherwise) {
+// Nothing where it is absent or no number; -1 where it is absurd.
+std::optional<int> number_of(const Json& object, const char* name) {
+    constexpr double k_most = 1e6;
     const auto found = object.find(name);
-    return found != object.end() && found->is_number_integer() ? found->get<int>() : otherwise;
+    if (found == object.end() || !found->is_number_integer()) {
+        return std::nullopt;
+    }
+    const auto number = found->get<double>();
+    return number < 0 || number > k_most ? -1 : found->get<int>();
 }
 
+// No server can make sums of it overflow.
 std::int64_t tokens_of(const Json& usage, const char* name) {
+    constexpr double k_most = 1e12;
     const auto found = usage.find(name);
-    return found != usage.end() && found->is_number_integer() ? std::max<std::int64_t>(0, found->get<std::int64_t>())
-                                                              : 0;
+    if (found == usage.end() || !found->is_number()) {
+        return 0;
+    }
+    return static_cast<std::int64_t>(std::clamp(found->get<double>(), 0.0, k_most));
 }
 
 std::string shortened(const std::string& text) {
     constexpr std::size_t k_longest = 500;
-    return text.size() <= k_longest ? text : text.substr(0, k_longest) + "...";
+    return excerpt(text, k_longest);
 }
 
 ServerFault fault_of(const Json& error) {
@@ -170,8 +187,9 @@ std::string write_chat_request(const CompletionRequest& request, const ChatDiale
 // Walks one JSON document for the reader.
 class ReplyReader::Parser {
   public:
-    Parser(ReplyReader& reader, const char* message_name, bool more)
-        : m_reader(reader), m_message_name(message_name), m_more(more) {}
+    enum class Form { whole, delta };
+
+    Parser(ReplyReader& reader, Form form, bool more) : m_reader(reader), m_form(form), m_more(more) {}
 
     Result<void> read(const Json& document) {
         if (!document.is_object()) {
@@ -207,7 +225,7 @@ class ReplyReader::Parser {
         if (!choice.is_object()) {
             return true;
         }
-        const int number = number_of(choice, "index", position);
+        const int number = number_of(choice, "index").value_or(position);
         if (number < 0 || number >= k_most_choices) {
             return true;
         }
@@ -216,7 +234,8 @@ class ReplyReader::Parser {
             const std::string text = dump(*logprobs);
             going = tell({.kind = Kind::logprobs, .text = text, .choice = number});
         }
-        if (const auto message = choice.find(m_message_name); message != choice.end() && message->is_object()) {
+        if (const auto message = choice.find(m_form == Form::whole ? "message" : "delta");
+            message != choice.end() && message->is_object()) {
             going = going && read_message(*message, number);
         }
         if (const std::string* reason = text_of(choice, "finish_reason")) {
@@ -263,22 +282,25 @@ class ReplyReader::Parser {
     }
 
     bool read_call(const Json& call, int number, int position) {
-        const int index = number_of(call, "index", position);
         const auto function = call.find("function");
-        if (index < 0 || index >= k_most_calls || function == call.end() || !function->is_object()) {
+        if (function == call.end() || !function->is_object()) {
             return true;
         }
-        std::vector<bool>& begun = m_reader.choice(number).calls_begun;
-        if (begun.size() <= static_cast<std::size_t>(index)) {
-            begun.resize(static_cast<std::size_t>(index) + 1);
-        }
-        bool going = true;
         const std::string* name = text_of(*function, "name");
-        if (!begun[static_cast<std::size_t>(index)] && name != nullptr && !name->empty()) {
-            begun[static_cast<std::size_t>(index)] = true;
-            const std::string* given = text_of(call, "id");
-            const std::string id = given == nullptr || given->empty() ? fmt::format("call_{}", index) : *given;
-            going = tell({.kind = Kind::tool_call, .choice = number, .index = index, .id = id, .name = *name});
+        const std::string* id = text_of(call, "id");
+        const CallState told{m_form == Form::delta ? number_of(call, "index") : position, id == nullptr ? "" : *id};
+        std::vector<CallState>& calls = m_reader.choice(number).calls;
+        const bool named = name != nullptr && !name->empty();
+        const std::optional<std::size_t> known = find_call(calls, told, named);
+        if (!known && (!named || calls.size() == k_most_calls)) {
+            return true;
+        }
+        const int index = static_cast<int>(known.value_or(calls.size()));
+        bool going = true;
+        if (!known) {
+            calls.push_back(told);
+            const std::string own = told.id.empty() ? fmt::format("call_{}", index) : told.id;
+            going = tell({.kind = Kind::tool_call, .choice = number, .index = index, .id = own, .name = *name});
         }
         const std::string* arguments = text_of(*function, "arguments");
         if (going && arguments != nullptr && !arguments->empty()) {
@@ -287,19 +309,33 @@ class ReplyReader::Parser {
         return going;
     }
 
+    // Which call goes on; nothing when another begins. Some servers leave the index out, some give 0 to every call:
+    // then a name with another id begins one.
+    static std::optional<std::size_t> find_call(const std::vector<CallState>& calls, const CallState& told,
+                                                bool named) {
+        const auto same = [&](const CallState& call) { return !told.index || call.index == told.index; };
+        const auto last = std::find_if(calls.rbegin(), calls.rend(), same);
+        if (last == calls.rend()) {
+            return std::nullopt;
+        }
+        const bool other_id = told.index ? !told.id.empty() && !last->id.empty() && told.id != last->id
+                                         : told.id.empty() || told.id != last->id;
+        return named && other_id ? std::nullopt : std::optional<std::size_t>(calls.rend() - last - 1);
+    }
+
     bool tell(ModelEvent event) {
         event.more = m_more;
         return m_reader.tell(event);
     }
 
     ReplyReader& m_reader;
-    const char* m_message_name;
+    Form m_form;
     bool m_more;
 };
 
 Result<void> ReplyReader::read_reply(const std::string& body) {
-    const Json document = Json::parse(body, nullptr, false);
-    if (Result<void> read = Parser(*this, "message", true).read(document); !read) {
+    const Json document = parse(body);
+    if (Result<void> read = Parser(*this, Parser::Form::whole, true).read(document); !read) {
         return read;
     }
     m_done = true;
@@ -311,7 +347,7 @@ Result<void> ReplyReader::read_event(std::string_view data, bool more) {
         m_done = true;
         return {};
     }
-    return Parser(*this, "delta", more).read(Json::parse(data, nullptr, false));
+    return Parser(*this, Parser::Form::delta, more).read(parse(data));
 }
 
 Result<void> ReplyReader::end() {
@@ -330,7 +366,7 @@ bool ReplyReader::finish_all() {
             continue;
         }
         m_choices[i].finished = true;
-        const std::string_view reason = m_choices[i].calls_begun.empty() ? "stop" : "tool_calls";
+        const std::string_view reason = m_choices[i].calls.empty() ? "stop" : "tool_calls";
         if (!tell({.kind = Kind::finish, .text = reason, .choice = static_cast<int>(i)})) {
             return false;
         }
@@ -359,7 +395,7 @@ ReplyReader::ChoiceState& ReplyReader::choice(int number) {
 }
 
 ServerFault read_fault(const std::string& body) {
-    const Json document = Json::parse(body, nullptr, false);
+    const Json document = parse(body);
     if (!document.is_object()) {
         return {};
     }

@@ -23,7 +23,8 @@ struct ChatDialect {
 /// The body of a request.
 std::string write_chat_request(const CompletionRequest& request, const ChatDialect& dialect);
 
-/// Reads the answer of a server and tells it to a sink. Used for one answer, by one thread.
+/// Reads the answer of a server and tells it to a sink. Tool calls are numbered in the order in which they begin,
+/// whatever index the server gives them, and get an id where it gives none. Used for one answer, by one thread.
 class ReplyReader {
   public:
     explicit ReplyReader(Sink& sink) : m_sink(sink) {}
@@ -46,8 +47,12 @@ class ReplyReader {
     [[nodiscard]] std::int64_t estimated_tokens_out() const;
 
   private:
+    struct CallState {
+        std::optional<int> index{};  ///< the server's
+        std::string id{};            ///< the server's, "" when it gave none
+    };
     struct ChoiceState {
-        std::vector<bool> calls_begun{};
+        std::vector<CallState> calls{};  ///< those that have begun
         bool finished = false;
     };
     class Parser;
@@ -70,7 +75,7 @@ struct ServerFault {
     std::string code;
     std::string param;
 };
-/// Reads an error body, empty texts where it has none. The message is cut to 500 bytes.
+/// Reads an error body, empty texts where it has none. Each is cut to 500 bytes.
 ServerFault read_fault(const std::string& body);
 
 }  // namespace mt

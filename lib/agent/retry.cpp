@@ -10,13 +10,19 @@
 namespace mt {
 namespace {
 
-// A number from 0 to a year of milliseconds.
-std::optional<double> parse_number(std::string_view text) {
-    constexpr double k_most = 86'400e3 * 365;
+// Nobody waits longer, and nanoseconds of much more would not fit.
+constexpr std::chrono::hours k_year{24 * 365};
+
+// "2", "0.5": so many units of `unit_ns` nanoseconds, at most a year.
+std::optional<std::chrono::nanoseconds> parse_wait(std::string_view text, double unit_ns) {
+    constexpr auto k_most = static_cast<double>(std::chrono::nanoseconds{k_year}.count());
     double number = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
-    const bool whole = !text.empty() && fault == std::errc{} && end == text.data() + text.size();
-    return whole && number >= 0 ? std::optional(std::min(number, k_most)) : std::nullopt;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    const bool whole = fault == std::errc{} && end == text.data() + text.size();
+    if (!whole || text.find_first_not_of("0123456789.") != std::string_view::npos) {
+        return std::nullopt;
+    }
+    return std::chrono::nanoseconds{static_cast<std::int64_t>(std::min(number * unit_ns, k_most))};
 }
 
 // "Sun, 06 Nov 1994 08:49:37 GMT".
@@ -45,14 +51,14 @@ bool is_worth_retrying(int status) {
 
 std::optional<std::chrono::nanoseconds> parse_retry_after(std::string_view retry_after, std::string_view retry_after_ms,
                                                           WallTime now) {
-    if (const std::optional<double> milliseconds = parse_number(trim(retry_after_ms))) {
-        return std::chrono::nanoseconds{static_cast<std::int64_t>(*milliseconds * 1e6)};
+    if (const auto wait = parse_wait(trim(retry_after_ms), 1e6)) {
+        return wait;
     }
-    if (const std::optional<double> seconds = parse_number(trim(retry_after))) {
-        return std::chrono::nanoseconds{static_cast<std::int64_t>(*seconds * 1e9)};
+    if (const auto wait = parse_wait(trim(retry_after), 1e9)) {
+        return wait;
     }
     if (const auto date = parse_http_date(trim(retry_after))) {
-        return std::max(std::chrono::nanoseconds{0}, std::chrono::nanoseconds{*date - now});
+        return std::clamp(*date - now, std::chrono::milliseconds{0}, std::chrono::milliseconds{k_year});
     }
     return std::nullopt;
 }

@@ -27,7 +27,7 @@ Result<void> wait_until(std::int64_t until_ns, const Clock& clock, const Context
         }
         const std::int64_t turn = std::min({until_ns - now, context.deadline_ns - now, Context::k_idle_interval_ns});
         never.wait_for(lock, context.stop, std::chrono::nanoseconds{turn}, [] { return false; });
-        if (context.idle != nullptr) {
+        if (context.idle != nullptr && turn == Context::k_idle_interval_ns && !context.cancelled()) {
             context.idle->on_idle();
         }
     }

@@ -79,6 +79,18 @@ struct TenantManager::State {
         return found == tenants.end() ? nullptr : found->second;
     }
 
+    // Remembers whose a key is, when that is still so: one that moved here from another tenant's settings is not known
+    // yet.
+    void remember_owner(std::string_view key_id, const std::shared_ptr<const Tenant>& tenant) {
+        const std::unique_lock lock(mutex);
+        const auto present = tenants.find(tenant->record.id);
+        const bool owns = std::any_of(tenant->keys.begin(), tenant->keys.end(),
+                                      [key_id](const KeyRecord& key) { return key.key_id == key_id; });
+        if (owns && present != tenants.end() && present->second == tenant) {
+            owners.try_emplace(std::string(key_id), tenant->record.id);
+        }
+    }
+
     // Puts a tenant (null: none) into the place of what is known under its id, with its keys.
     void place(const std::string& id, std::shared_ptr<const Tenant> tenant) {
         const std::unique_lock lock(mutex);
@@ -258,7 +270,14 @@ Result<std::shared_ptr<const Tenant>> TenantManager::find_by_key(std::string_vie
         return tenant;
     }
     Result<std::string> owner = m_state->catalog.key_owner(*key_id);
-    return owner ? find(*owner) : Result<std::shared_ptr<const Tenant>>(std::move(owner).error());
+    if (!owner) {
+        return std::move(owner).error();
+    }
+    Result<std::shared_ptr<const Tenant>> tenant = find(*owner);
+    if (tenant) {
+        m_state->remember_owner(*key_id, *tenant);
+    }
+    return tenant;
 }
 
 std::optional<KeyRecord> TenantManager::operator_key(std::string_view text, WallTime now) const {

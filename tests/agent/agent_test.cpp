@@ -231,6 +231,26 @@ TEST_CASE("a conversation is shown to the model, cut to max_history") {
     CHECK(f.agent->sessions().info("s")->turns == 3);
 }
 
+TEST_CASE("a conversation is shown to the model, cut to history_tokens") {
+    const std::string long_answer(400, 'x');  // 100 tokens, and 8 for the frames of its turn
+    Scripted f({{{long_answer}}});
+    f.profile.history_tokens = 250;
+    f.build();
+    for (const char* question : {"q1", "q2", "q3", "q4"}) {
+        REQUIRE(f.ask(question, "s"));
+    }
+    std::vector<std::size_t> shown;
+    for (const auto& request : f.requests()) {
+        shown.push_back(request.messages.size());
+    }
+    CHECK(shown == std::vector<std::size_t>{1, 3, 5, 5});
+    CHECK(f.requests().at(3).messages.front().content == "q2");
+    f.profile.history_tokens = 50;
+    f.build();
+    REQUIRE(f.ask("q5", "s"));
+    CHECK(f.requests().at(4).messages.size() == 1);
+}
+
 TEST_CASE("a bad session id is refused before the model is asked") {
     Scripted f({{{"a"}}});
     CHECK(f.ask("q", "no/good").error().code == Code::invalid);

@@ -232,11 +232,18 @@ TEST_CASE("keys of bare /v1 follow their tenant: new, rotated, revoked, configur
     CHECK(status(own) == 401);
     CHECK(status(other) == 200);
 
+    REQUIRE(house.add("heir"));
+    CHECK(house.call("GET", "/heir/v1/models", bearer(other)).status() == 401);  // now it is loaded
+    REQUIRE(house.catalog->update_tenant("heir", {{"key_hashes", Value(hash(other))}}, any, "ann"));
+    REQUIRE(house.catalog->update_tenant("configured", {{"key_hashes", std::nullopt}}, any, "ann"));
+    REQUIRE(house.tenants.refresh());
+    CHECK(house.complete(body_of("x"), bearer(other), "/v1").field("X-Tenant-ID") == "heir");
+
     REQUIRE(house.catalog->begin_removal("locked", "ann"));
     REQUIRE(house.tenants.refresh());
     CHECK(status(fresh) == 401);
     CHECK(house.catalog->key_owner(fresh.substr(4, 12)).error().code == Code::not_found);
-    CHECK(*house.catalog->key_owner(other.substr(4, 12)) == "configured");
+    CHECK(*house.catalog->key_owner(other.substr(4, 12)) == "heir");
 }
 
 TEST_CASE("models: the alias and all that the tenant has, never counted") {

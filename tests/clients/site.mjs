@@ -52,35 +52,45 @@ export class Site {
   // With `upstream` there is a tenant "proxied" too, whose model is a scripted server.
   static async start({ upstream = false } = {}) {
     const site = new Site();
-    site.upstream = upstream ? await Upstream.start() : null;
-    site.folder = mkdtempSync(join(tmpdir(), 'mtagent-clients-'));
-    writeFileSync(join(site.folder, 'tenants.toml'), common + (upstream ? behind(site.upstream) : ''));
-    site.environment = { PATH: process.env.PATH, HOME: site.folder, SCRIPTED_KEY: 'upstream-secret' };
-    const portFile = join(site.folder, 'port');
-    site.process = spawn(process.env.MTAGENT, ['serve', '--listen', '127.0.0.1:0', '--port-file', portFile], {
-      cwd: site.folder,
-      env: site.environment,
+    try {
+      await site.#start(upstream);
+      return site;
+    } catch (error) {
+      await site.stop(); // what stays open would keep node alive
+      throw error;
+    }
+  }
+
+  async #start(upstream) {
+    this.upstream = upstream ? await Upstream.start() : null;
+    this.folder = mkdtempSync(join(tmpdir(), 'mtagent-clients-'));
+    writeFileSync(join(this.folder, 'tenants.toml'), common + (upstream ? behind(this.upstream) : ''));
+    this.environment = { PATH: process.env.PATH, HOME: this.folder, SCRIPTED_KEY: 'upstream-secret' };
+    const portFile = join(this.folder, 'port');
+    this.process = spawn(process.env.MTAGENT, ['serve', '--listen', '127.0.0.1:0', '--port-file', portFile], {
+      cwd: this.folder,
+      env: this.environment,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    site.said = '';
-    site.process.stderr.on('data', (piece) => (site.said += piece));
+    this.said = '';
+    this.process.stderr.on('data', (piece) => (this.said += piece));
     await until('mtagent to listen', () => {
-      if (site.process.exitCode !== null) throw new Error(`mtagent ended at once: ${site.said}`);
+      if (this.process.exitCode !== null) throw new Error(`mtagent ended at once: ${this.said}`);
       return existsSync(portFile) && readFileSync(portFile, 'utf8').trim() !== '';
     });
-    site.root = `http://127.0.0.1:${readFileSync(portFile, 'utf8').trim()}`;
-    site.url = `${site.root}/v1`;
+    this.root = `http://127.0.0.1:${readFileSync(portFile, 'utf8').trim()}`;
+    this.url = `${this.root}/v1`;
     const tenants = upstream ? ['acme', 'narrow', 'proxied'] : ['acme', 'narrow'];
-    site.keys = Object.fromEntries(tenants.map((tenant) => [tenant, site.newKey(tenant)]));
+    this.keys = Object.fromEntries(tenants.map((tenant) => [tenant, this.newKey(tenant)]));
     for (const tenant of tenants) {
-      await until(`the key of ${tenant}`, async () => (await site.models(tenant)).status === 200);
+      await until(`the key of ${tenant}`, async () => (await this.models(tenant)).status === 200);
     }
-    return site;
   }
 
   newKey(tenant) {
     const words = ['key', 'create', tenant];
-    return execFileSync(process.env.MTAGENT, words, { cwd: this.folder, env: this.environment }).toString().trim();
+    const options = { cwd: this.folder, env: this.environment, stdio: ['ignore', 'pipe', 'ignore'] };
+    return execFileSync(process.env.MTAGENT, words, options).toString().trim();
   }
 
   models(tenant) {
@@ -92,13 +102,13 @@ export class Site {
   }
 
   async stop() {
-    if (this.process.exitCode === null) {
+    if (this.process && this.process.exitCode === null) {
       const ended = new Promise((resume) => this.process.once('exit', resume));
       this.process.kill('SIGTERM');
       await ended;
     }
     await this.upstream?.stop();
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -1,6 +1,6 @@
 // A scripted server of OpenAI's chat completions. The last message says what it does:
 //   slow    streams a piece every 20 ms for as long as anybody listens
-//   cut     ends the connection in the middle of its answer
+//   cut     breaks its answer off in the middle, when cut() is called
 //   weather calls the client's tool `weather`, and answers with its result
 // and everything else is repeated.
 import { createServer } from 'node:http';
@@ -14,6 +14,7 @@ function choices(delta, finish = null) {
 export class Upstream {
   requests = [];
   aborted = 0;
+  cut = null;
 
   static async start() {
     const upstream = new Upstream();
@@ -50,7 +51,7 @@ export class Upstream {
     } else {
       for (const piece of pieces(text)) send({ choices: choices({ content: piece }) });
     }
-    if (script === 'cut') return reply.destroy();
+    if (script === 'cut') return void (this.cut = () => reply.destroy());
     send({ choices: choices({}, calls ? 'tool_calls' : 'stop') });
     send({ choices: [], usage: { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 } });
     reply.end('data: [DONE]\n\n');
