@@ -3,15 +3,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
+#include "agent/step_sink.h"
 #include "base/text.h"
 
 namespace mt {
 namespace {
-
-using Kind = ModelEvent::Kind;
 
 Error client_gone() {
     return Error{Code::client_gone, "the client left before the answer was complete"};
@@ -20,115 +18,6 @@ Error client_gone() {
 bool contains(const std::vector<std::string>& names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
-
-const ToolSpec* find_spec(const std::vector<ToolSpec>& specs, std::string_view name) {
-    const auto found = std::find_if(specs.begin(), specs.end(), [&](const ToolSpec& s) { return s.name == name; });
-    return found == specs.end() ? nullptr : &*found;
-}
-
-// Between the model and the caller's sink: passes everything on at once but the calls of the tenant's own tools, which
-// are kept, and the finish events, which wait until the turn is stored.
-class StepSink final : public Sink {
-  public:
-    StepSink(Sink& out, const Chat* chat, const Context& context) : m_out(out), m_chat(chat), m_context(context) {}
-
-    bool on_event(const ModelEvent& event) override {
-        m_step.add(event);
-        switch (event.kind) {
-            case Kind::text:
-                return event.text.empty() ? !stopped() : pass_text(event);
-            case Kind::tool_call:
-            case Kind::tool_arguments:
-                return pass_call(event);
-            case Kind::finish:
-                return !stopped();
-            default:
-                return pass(event);
-        }
-    }
-
-    void begin_step() {
-        m_step.clear();
-        m_client_calls.clear();
-    }
-
-    /// Sends what was held back. False when the client left.
-    bool finish() {
-        int number = 0;
-        for (const Choice& choice : m_step.choices()) {
-            if (!pass({.kind = Kind::finish, .text = reason_of(choice, number), .choice = number})) {
-                return false;
-            }
-            ++number;
-        }
-        return true;
-    }
-
-    /// Why the first choice ended; servers are not always right about it.
-    [[nodiscard]] std::string_view finish_reason() const { return reason_of(m_step.first(), 0); }
-
-    [[nodiscard]] bool stopped() const { return m_refused || m_context.cancelled(); }
-    /// True when this step has called a tool of the client.
-    [[nodiscard]] bool is_for_client() const { return !m_client_calls.empty(); }
-    [[nodiscard]] const Choice& step() const { return m_step.first(); }
-    [[nodiscard]] const Assembly& all() const { return m_step; }
-    /// Text of the first choice over all steps.
-    [[nodiscard]] const std::string& text() const { return m_text; }
-
-  private:
-    [[nodiscard]] std::string_view reason_of(const Choice& choice, int number) const {
-        const bool calls = std::any_of(m_client_calls.begin(), m_client_calls.end(),
-                                       [&](const auto& call) { return call.first.first == number; });
-        const std::string& told = choice.finish_reason;
-        return calls ? std::string_view("tool_calls") : told.empty() ? std::string_view("stop") : told;
-    }
-
-    bool pass(const ModelEvent& event) {
-        m_refused = m_refused || !m_out.on_event(event);
-        return !stopped();
-    }
-
-    bool pass_text(const ModelEvent& event) {
-        if (event.choice != 0) {
-            return pass(event);
-        }
-        const bool first_of_step = m_step.first().text.size() == event.text.size();
-        if (first_of_step && !m_text.empty() && !m_text.ends_with('\n')) {
-            // Text of an earlier step stays on its own line.
-            m_text += '\n';
-            if (!pass({.kind = Kind::text, .text = "\n", .more = true})) {
-                return false;
-            }
-        }
-        m_text += event.text;
-        return pass(event);
-    }
-
-    // Calls of the client's tools are numbered anew, since those of the tenant's are not passed on.
-    bool pass_call(const ModelEvent& event) {
-        const std::pair place{event.choice, event.index};
-        if (event.kind == Kind::tool_call && m_chat != nullptr && find_spec(m_chat->tools, event.name) != nullptr) {
-            const auto before = std::count_if(m_client_calls.begin(), m_client_calls.end(),
-                                              [&](const auto& call) { return call.first.first == event.choice; });
-            m_client_calls.emplace(place, static_cast<int>(before));
-        }
-        const auto call = m_client_calls.find(place);
-        if (call == m_client_calls.end()) {
-            return !stopped();
-        }
-        ModelEvent renumbered = event;
-        renumbered.index = call->second;
-        return pass(renumbered);
-    }
-
-    Sink& m_out;
-    const Chat* m_chat;
-    const Context& m_context;
-    Assembly m_step{};
-    std::map<std::pair<int, int>, int> m_client_calls{};  // choice and index of the model -> index for the client
-    std::string m_text{};
-    bool m_refused = false;
-};
 
 // One question on its way through model and tools. Lives for one call of Agent::ask.
 class Run {
@@ -171,7 +60,7 @@ class Run {
             if (Result<void> done = take_step(step, last); !done) {
                 return done;
             }
-            Choice turn = m_sink.step();
+            Choice turn = m_sink.step().first();
             const bool is_answer = turn.tool_calls.empty() || m_sink.is_for_client();
             if (is_answer) {
                 request.messages.push_back({Role::assistant, turn.text, turn.tool_calls});
@@ -205,7 +94,7 @@ class Run {
         const Chat* chat = m_parts.question.chat.get();
         const std::string& name = tool.spec().name;
         return contains(m_parts.profile.tools, name) && has_feature(tool) &&
-               (chat == nullptr || find_spec(chat->tools, name) == nullptr);
+               (chat == nullptr || chat->find_tool(name) == nullptr);
     }
 
     [[nodiscard]] Result<void> check_alive() const {
@@ -249,11 +138,10 @@ class Run {
         m_answer.choice.text = m_sink.text();
         m_answer.choice.finish_reason = m_sink.finish_reason();
         if (m_sink.is_for_client()) {
-            std::erase_if(m_answer.choice.tool_calls, [&](const ToolCall& call) {
-                return find_spec(m_parts.question.chat->tools, call.name) == nullptr;
-            });
+            std::erase_if(m_answer.choice.tool_calls,
+                          [&](const ToolCall& call) { return m_parts.question.chat->find_tool(call.name) == nullptr; });
         }
-        m_answer.cacheable = m_answer.pure && m_sink.all().choices().size() == 1 && !m_sink.all().has_opaque_parts();
+        m_answer.cacheable = m_answer.pure && m_sink.step().choices().size() == 1 && !m_sink.step().has_opaque_parts();
     }
 
     Result<void> run_calls(const std::vector<ToolCall>& calls) {
@@ -324,6 +212,12 @@ Agent::Agent(AgentProfile profile, std::vector<NamedModel> models, std::shared_p
       m_sessions(store, clock) {}
 
 Agent::~Agent() = default;
+
+const ToolSpec* Chat::find_tool(std::string_view name) const {
+    const auto found =
+        std::find_if(tools.begin(), tools.end(), [&](const ToolSpec& tool) { return tool.name == name; });
+    return found == tools.end() ? nullptr : &*found;
+}
 
 Result<const NamedModel*> Agent::find_model(std::string_view name) const {
     if (name.empty() || name == "default") {

@@ -47,6 +47,9 @@ struct Chat {
     std::int64_t max_tokens = 0;    ///< of the answer; 0: the client named none
     int choices = 1;                ///< answers wanted
     bool deterministic = false;     ///< temperature 0: the client wants the same answer each time
+
+    /// nullptr when the client has none of that name.
+    [[nodiscard]] const ToolSpec* find_tool(std::string_view name) const;
 };
 
 struct Question {
