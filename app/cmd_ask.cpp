@@ -7,8 +7,6 @@
 #include "agent/agent.h"
 #include "app/command.h"
 #include "app/workspace.h"
-#include "base/text.h"
-#include "config/secrets.h"
 #include "pipeline/pipeline.h"
 #include "storage/store.h"
 #include "tenant/equipment.h"
@@ -28,37 +26,28 @@ class Silent final : public Sink {
     bool on_event(const ModelEvent& /*event*/) override { return true; }
 };
 
-Result<void> ask(const Console& console, const Flags& flags) {
-    if (Result<void> checked = check_question(flags.question); !checked) {
-        return checked;
-    }
-    Result<std::unique_ptr<Workspace>> opened = open_workspace(console, true);
-    if (!opened) {
-        return std::move(opened).error();
-    }
-    Workspace& workspace = **opened;
-    if (const std::vector<std::string> missing = missing_secrets(workspace.config, environment); !missing.empty()) {
-        return Error{Code::config, join(missing, "\n")};
-    }
-    // A first question may come before the first start of the server.
+// The tenant, which the file may declare and no server has made yet.
+Result<TenantRecord> find_tenant(Workspace& workspace, const std::string& id) {
     Config asked = workspace.config;
-    std::erase_if(asked.tenants, [&](const TenantSpec& spec) { return spec.id != flags.tenant; });
+    std::erase_if(asked.tenants, [&](const TenantSpec& spec) { return spec.id != id; });
     Result<std::vector<std::string>> seeded = seed_tenants(*workspace.catalog, asked, system_user());
     if (!seeded) {
         return std::move(seeded).error();
     }
-    Result<TenantRecord> record = workspace.catalog->tenant(flags.tenant);
-    if (!record || record->status != TenantStatus::active) {
-        return record
-                   ? Error{Code::forbidden, fmt::format("tenant '{}' is {}", flags.tenant, to_string(record->status))}
-                   : std::move(record).error();
+    Result<TenantRecord> record = workspace.catalog->tenant(id);
+    if (record && record->status != TenantStatus::active) {
+        return Error{Code::forbidden, fmt::format("tenant '{}' is {}", id, to_string(record->status))};
     }
-    const TenantConfig config = workspace.config.resolve(record->id, record->own);
+    return record;
+}
+
+Result<Answer> answer(Workspace& workspace, const TenantRecord& record, const Question& question) {
+    const TenantConfig config = workspace.config.resolve(record.id, record.own);
     if (!config.has_feature("basic-chat")) {
         return Error{Code::feature_required, "the feature 'basic-chat' is not part of this plan", "basic-chat"};
     }
     Result<std::unique_ptr<Store>> store =
-        open_store(config.storage_type, {record->id, config.max_storage, workspace.clock, *workspace.files});
+        open_store(config.storage_type, {record.id, config.max_storage, workspace.clock, *workspace.files});
     if (!store) {
         return std::move(store).error();
     }
@@ -69,25 +58,42 @@ Result<void> ask(const Console& console, const Flags& flags) {
         return std::move(equipment).error();
     }
     const AgentProfile profile = agent_profile(config);
-    Agent agent(profile, (*equipment)->models_of(*record, config, profile), (*equipment)->tools(), **store,
+    Agent agent(profile, (*equipment)->models_of(record, config, profile), (*equipment)->tools(), **store,
                 workspace.clock);
     Silent nobody;
     Answer answer;
     Context context;
-    context.tenant = record->id;
-    if (Result<void> answered = agent.ask(flags.question, nobody, answer, context); !answered) {
-        return answered;
+    context.tenant = record.id;
+    Result<void> answered = agent.ask(question, nobody, answer, context);
+    return answered ? Result<Answer>(std::move(answer)) : Result<Answer>(std::move(answered).error());
+}
+
+Result<void> ask(const Console& console, const Flags& flags) {
+    if (Result<void> checked = check_question(flags.question); !checked) {
+        return checked;
+    }
+    Result<std::unique_ptr<Workspace>> workspace = open_workspace(console, true);
+    if (!workspace) {
+        return std::move(workspace).error();
+    }
+    Result<TenantRecord> record = find_tenant(**workspace, flags.tenant);
+    if (!record) {
+        return std::move(record).error();
+    }
+    Result<Answer> answered = answer(**workspace, *record, flags.question);
+    if (!answered) {
+        return std::move(answered).error();
     }
     if (console.json()) {
         console.print_json({{"tenant", record->id},
-                            {"answer", answer.choice.text},
-                            {"tools", answer.tools_used},
+                            {"answer", answered->choice.text},
+                            {"tools", answered->tools_used},
                             {"usage",
-                             {{"tokens_in", answer.usage.tokens_in},
-                              {"tokens_out", answer.usage.tokens_out},
-                              {"estimated", answer.usage.estimated}}}});
+                             {{"tokens_in", answered->usage.tokens_in},
+                              {"tokens_out", answered->usage.tokens_out},
+                              {"estimated", answered->usage.estimated}}}});
     } else {
-        console.print(answer.choice.text);
+        console.print(answered->choice.text);
     }
     return {};
 }
