@@ -52,11 +52,14 @@ Result<Config> Console::load(const std::string& listen) const {
 
 int report(const Error& error, bool json) {
     const CodeInfo& info = describe(error.code);
+    // Whoever sits here is the operator.
+    const std::string message =
+        error.detail.empty() ? error.message : fmt::format("{} ({})", error.message, error.detail);
     if (json) {
-        const api::Json body{{"error", {{"code", info.name}, {"message", error.message}}}};
+        const api::Json body{{"error", {{"code", info.name}, {"message", message}}}};
         write(stderr, body.dump(-1, ' ', false, api::Json::error_handler_t::replace));
     } else {
-        write(stderr, fmt::format("mtagent: {}", error.message));
+        write(stderr, fmt::format("mtagent: {}", message));
     }
     return info.exit_status;
 }
