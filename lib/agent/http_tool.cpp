@@ -84,9 +84,11 @@ class HttpTool final : public Tool {
           m_upstream(address.url, upstream_options(config, std::move(rule))) {
         constexpr std::size_t k_shortest_secret = 4;
         for (const auto& [name, value] : headers) {
-            if (!is_public(name) && value.size() >= k_shortest_secret) {
-                m_secrets.push_back(value);
-                m_secrets.push_back(value.substr(value.rfind(' ') + 1));  // "Bearer SECRET"
+            const std::string last_word = value.substr(value.rfind(' ') + 1);  // "Bearer SECRET"
+            for (const std::string& secret : {value, last_word}) {
+                if (!is_public(name) && secret.size() >= k_shortest_secret) {
+                    m_secrets.push_back(secret);
+                }
             }
         }
     }
@@ -272,7 +274,7 @@ Result<void> check_request_of(const ToolConfig& config, const http::Fields& head
 }  // namespace
 
 Result<std::unique_ptr<Tool>> make_http_tool(const ToolConfig& config,
-                                             std::vector<std::pair<std::string, std::string>> headers,
+                                             const std::vector<std::pair<std::string, std::string>>& headers,
                                              http::AddressRule rule, const Clock& clock) {
     const auto fail = [&](std::string_view field, const Error& error) {
         return Error{Code::config, fmt::format("tool {}: {}{}", quote(config.name), field, error.message)};

@@ -21,7 +21,7 @@ namespace mt {
 /// `headers`: those of the configuration with their variables filled in. `clock` must outlive the tool. Errors: config
 /// (address, method, headers, or schema cannot be used).
 Result<std::unique_ptr<Tool>> make_http_tool(const ToolConfig& config,
-                                             std::vector<std::pair<std::string, std::string>> headers,
+                                             const std::vector<std::pair<std::string, std::string>>& headers,
                                              http::AddressRule rule, const Clock& clock);
 
 }  // namespace mt

@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "agent/excerpt.h"
-#include "agent/openai_wire.h"
+#include "agent/openai_reply.h"
+#include "agent/openai_request.h"
 #include "agent/telltale.h"
 #include "base/text.h"
 #include "base/waiting.h"
@@ -308,7 +309,9 @@ Result<void> OpenAiModel::complete(const CompletionRequest& request, Sink& sink,
             state.counters.ok.fetch_add(1, std::memory_order_relaxed);
             return done;
         }
-        state.counters.failed.fetch_add(1, std::memory_order_relaxed);
+        if (attempt.failure().outcome != CircuitBreaker::Outcome::unknown) {
+            state.counters.failed.fetch_add(1, std::memory_order_relaxed);
+        }
         const bool again = attempt.failure().again && !told.has_told() && retry < state.options.retry.retries;
         if (!again || !wait_for_retry(attempt.failure().error, retry, deadline_ns, context)) {
             return context.cancelled() ? Result<void>{gone()} : done;

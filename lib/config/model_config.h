@@ -19,12 +19,12 @@ struct ModelConfig {
     std::string api_key_file;         ///< file whose first line it is; both empty: none is sent
     std::string model;                ///< its name at the upstream
     std::int64_t connect_timeout_ms = 5'000;
-    std::int64_t first_token_timeout_ms = 60'000;  ///< from the request to the first byte of an answer
-    std::int64_t idle_timeout_ms = 60'000;         ///< between two pieces of a stream
-    std::int64_t timeout_ms = 300'000;             ///< for one call of the model, retries included
-    std::int64_t retries = 2;                      ///< further attempts at the same upstream
-    std::string fallback;                          ///< another model, asked when this one fails; empty: none
-    std::int64_t max_tokens = 0;                   ///< of an answer when the caller names none; 0: not sent
+    std::int64_t first_token_timeout_ms = 120'000;  ///< from the request to the first byte of an answer
+    std::int64_t idle_timeout_ms = 60'000;          ///< between two pieces of a stream
+    std::int64_t timeout_ms = 300'000;              ///< for one call of the model, retries included
+    std::int64_t retries = 2;                       ///< further attempts at the same upstream
+    std::string fallback;                           ///< another model, asked when this one fails; empty: none
+    std::int64_t max_tokens = 0;                    ///< of an answer when the caller names none; 0: not sent
 
     friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

@@ -1,4 +1,5 @@
-#include "agent/openai_wire.h"
+#include "agent/openai_reply.h"
+#include "agent/openai_request.h"
 
 #include <doctest/doctest.h>
 

@@ -11,17 +11,8 @@
 
 namespace mt {
 
-// The wire format of OpenAI's chat completions, as a client of it speaks
+// The wire format of OpenAI's chat completions, as a client reads it
 // (https://platform.openai.com/docs/api-reference/chat). Nothing here waits or keeps state but ReplyReader.
-
-/// What differs from server to server.
-struct ChatDialect {
-    std::string model;              ///< its name at the server
-    bool completion_bound = false;  ///< the bound is named max_completion_tokens, not max_tokens
-};
-
-/// The body of a request.
-std::string write_chat_request(const CompletionRequest& request, const ChatDialect& dialect);
 
 /// Reads the answer of a server and tells it to a sink. Tool calls are numbered in the order in which they begin,
 /// whatever index the server gives them, and get an id where it gives none. Used for one answer, by one thread.
