@@ -1,9 +1,7 @@
 # All measurements, one object a line, into one object: medians, and what is to be reached beside what was.
 # Arguments: $setup (machine, seconds, repetitions, idle_connections, idle_connections_asked).
 
-def median: sort | length as $n
-    | if $n == 0 then null elif $n % 2 == 1 then .[($n - 1) / 2] else (.[$n / 2 - 1] + .[$n / 2]) / 2 end;
-def round_to($digits): if . == null then null else . * pow(10; $digits) | round / pow(10; $digits) end;
+include "lib";
 
 def labels: {nginx: "nginx", go: "Go net/http", bare: "bare route", full: "full chain, cache off",
              cached: "full chain, cache on"};
@@ -12,11 +10,6 @@ def bound_connections: 64;
 . as $all
 | def runs($part; $target; $connections; $idle): [$all[] | select(.part == $part and .target == $target
         and .connections == $connections and (.idle_connections > 0) == $idle)];
-
-# Ratio of two lists of runs: per repetition, then the median.
-def ratio($ours; $theirs):
-    [$ours[] | . as $run | $theirs[] | select(.repetition == $run.repetition)
-        | $run.requests_per_second / .requests_per_second] | median;
 
 def compared($row; $what; $connections; $unit; $value; $sense; $bound; $wanted):
     select($value != null)

@@ -1,9 +1,6 @@
 # The report as text.
-def blanks($n): [range($n) | " "] | join("");
-def left($n): tostring | . + blanks($n - length);
-def right($n): tostring | blanks($n - length) + .;
-def fixed($digits): (. * pow(10; $digits) | round | tostring)
-    | [range($digits + 1 - length) | "0"] + [.] | join("") | .[:-$digits] + "." + .[-$digits:];
+include "lib";
+
 def names: {nginx: "nginx", go: "Go net/http", bare: "mtagent, bare route", full: "mtagent, full chain, cache off",
             cached: "mtagent, full chain, cache on"};
 
