@@ -161,14 +161,15 @@ class Run {
     // The text for the model. Fails only where the request cannot go on.
     Result<std::string> run_call(const ToolCall& call) {
         Tool* tool = m_parts.tools.find(call.name);
-        if (tool != nullptr && !has_feature(*tool)) {
+        // It was not offered: a language model has made it up, the rules of the builtin one mean it.
+        if (tool != nullptr && !has_feature(*tool) && m_parts.model.model->deterministic()) {
             const std::string feature(tool->feature());
             return Error{
                 Code::feature_required,
                 fmt::format("the tool {} needs the feature {}, which the plan does not have", call.name, feature),
                 feature};
         }
-        if (tool == nullptr || !contains(m_parts.profile.tools, call.name)) {
+        if (tool == nullptr || !has_feature(*tool) || !contains(m_parts.profile.tools, call.name)) {
             return fmt::format("error: there is no tool {}; the tools are: {}", quote(call.name), offered_names());
         }
         const Result<void> fits = ToolBox::check_arguments(*tool, call.arguments);
@@ -199,6 +200,29 @@ class Run {
     StepSink m_sink;
     std::size_t m_client_tools = 0;
 };
+
+std::int64_t bound_of(std::string_view text) {
+    constexpr std::int64_t k_frame = 8;
+    return static_cast<std::int64_t>((text.size() + 1) / 2) + k_frame;
+}
+
+// Everything that goes to the model's server, but what a picture or sound is made of.
+std::int64_t bound_of(const Chat& chat) {
+    constexpr std::int64_t k_other_part = 1000;
+    std::int64_t bound = bound_of(chat.options) + bound_of(chat.tool_choice);
+    for (const Message& message : chat.messages) {
+        const bool whole = message.other_parts == 0 && !message.verbatim.empty();
+        bound += bound_of(whole ? message.verbatim : message.content) + message.other_parts * k_other_part;
+        for (const ToolCall& call : message.tool_calls) {
+            bound += bound_of(call.name) + bound_of(call.arguments);
+        }
+    }
+    for (const ToolSpec& tool : chat.tools) {
+        bound +=
+            tool.verbatim.empty() ? bound_of(tool.description) + bound_of(tool.parameters) : bound_of(tool.verbatim);
+    }
+    return bound;
+}
 
 }  // namespace
 
@@ -236,30 +260,24 @@ Result<const NamedModel*> Agent::find_model(std::string_view name) const {
 }
 
 TokenBound Agent::bound(const Question& question) const {
-    constexpr std::int64_t k_frame = 8;
-    constexpr std::int64_t k_other_part = 1000;
-    const auto of_text = [](std::string_view text) {
-        return static_cast<std::int64_t>((text.size() + 1) / 2) + k_frame;
-    };
     TokenBound bound;
-    bound.prompt = of_text(m_profile.system_prompt) + of_text(question.text);
+    bound.prompt = bound_of(m_profile.system_prompt) + bound_of(question.text);
     if (question.chat) {
-        for (const Message& message : question.chat->messages) {
-            bound.prompt += of_text(message.content) + message.other_parts * k_other_part;
-            for (const ToolCall& call : message.tool_calls) {
-                bound.prompt += of_text(call.name) + of_text(call.arguments);
-            }
-        }
-        for (const ToolSpec& tool : question.chat->tools) {
-            bound.prompt += of_text(tool.description) + of_text(tool.parameters);
-        }
+        bound.prompt += bound_of(*question.chat);
         bound.answer = question.chat->max_tokens;
+        bound.choices = question.chat->choices;
     }
     if (!question.session.empty()) {
         bound.prompt += m_profile.history_tokens;
     }
-    if (const Result<const NamedModel*> model = find_model(question.model); model && bound.answer == 0) {
+    const Result<const NamedModel*> model = find_model(question.model);
+    if (model && bound.answer == 0) {
         bound.answer = (*model)->max_tokens;
+    }
+    if (model && !(*model)->model->deterministic()) {  // the builtin one does not read them
+        for (const auto& tool : m_tools->tools()) {
+            bound.prompt += contains(m_profile.tools, tool->spec().name) ? estimate_tokens(tool->spec()) : 0;
+        }
     }
     return bound;
 }

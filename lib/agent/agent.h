@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -39,14 +40,15 @@ struct NamedModel {
 
 /// What a client of a chat API sends beside the bare question.
 struct Chat {
-    std::vector<Message> messages;  ///< the whole conversation, as the client keeps it
-    std::vector<ToolSpec> tools{};  ///< functions of the client: their calls are returned to it
-    std::string tool_choice{};      ///< JSON text, "" when the client said nothing
-    std::string options{};          ///< JSON object of all further fields for the model, "" for none
-    std::string fingerprint{};      ///< the same for requests that ask for the same answer
-    std::int64_t max_tokens = 0;    ///< of the answer; 0: the client named none
-    int choices = 1;                ///< answers wanted
-    bool deterministic = false;     ///< temperature 0: the client wants the same answer each time
+    std::vector<Message> messages;               ///< the whole conversation, as the client keeps it
+    std::vector<ToolSpec> tools{};               ///< functions of the client: their calls are returned to it
+    std::string tool_choice{};                   ///< JSON text, "" when the client said nothing
+    std::string options{};                       ///< JSON object of all further fields for the model, "" for none
+    std::function<std::string()> fingerprint{};  ///< the same for requests that ask for the same answer; worked out
+                                                 ///< only where an answer may be kept
+    std::int64_t max_tokens = 0;                 ///< of the answer; 0: the client named none
+    int choices = 1;                             ///< answers wanted
+    bool deterministic = false;                  ///< temperature 0: the client wants the same answer each time
 
     /// nullptr when the client has none of that name.
     [[nodiscard]] const ToolSpec* find_tool(std::string_view name) const;
@@ -74,7 +76,8 @@ struct Answer {
 /// Upper bounds of what a question may use.
 struct TokenBound {
     std::int64_t prompt = 0;
-    std::int64_t answer = 0;  ///< 0: nobody has named one
+    std::int64_t answer = 0;   ///< of one choice; 0: nobody has named one
+    std::int64_t choices = 1;  ///< answers wanted
 };
 
 /// The agent of ONE tenant: history -> model -> tool calls -> model ... -> answer, bounded in steps and time.
@@ -102,7 +105,8 @@ class Agent {
     [[nodiscard]] Result<const NamedModel*> find_model(std::string_view name) const;
     [[nodiscard]] const std::vector<NamedModel>& models() const { return m_models; }
 
-    /// What `question` may use at most in one step: the prompt with 2 bytes per token, twice of what texts really need.
+    /// What `question` may use at most in one step: the prompt with 2 bytes per token, twice of what texts really need;
+    /// to the prompt of a language model belong the tools that it is offered.
     [[nodiscard]] TokenBound bound(const Question& question) const;
 
     [[nodiscard]] const AgentProfile& profile() const { return m_profile; }

@@ -162,11 +162,7 @@ class HttpTool final : public Tool {
             return judge(body.error(), context);
         }
         if (reply.status() < k_first_good || reply.status() >= k_first_bad) {
-            // Servers like to repeat what they were sent.
-            std::string words = body ? body->text : "";
-            for (const std::string& secret : m_secrets) {
-                words = without_secret(std::move(words), secret);
-            }
+            const std::string words = without_secrets(body ? body->text : "");
             return Error{Code::invalid,
                          fmt::format("the tool {} answered with status {}{}{}", m_config.name, reply.status(),
                                      words.empty() ? "" : ": ", excerpt(words, k_longest_words))};
@@ -178,7 +174,15 @@ class HttpTool final : public Tool {
             return Error{Code::invalid, fmt::format("the reply of the tool {} is larger than {}", m_config.name,
                                                     format_size(m_config.max_size))};
         }
-        return valid_utf8(body->text);
+        return valid_utf8(without_secrets(std::move(body->text)));
+    }
+
+    // Servers like to repeat what they were sent.
+    [[nodiscard]] std::string without_secrets(std::string text) const {
+        for (const std::string& secret : m_secrets) {
+            text = without_secret(std::move(text), secret);
+        }
+        return text;
     }
 
     Result<Body> read_body(http::UpstreamReply& reply, const Context& context, std::int64_t deadline_ns) const {

@@ -45,10 +45,14 @@ std::int64_t estimate_tokens(std::span<const Message> messages) {
     return tokens;
 }
 
+std::int64_t estimate_tokens(const ToolSpec& tool) {
+    return estimate_tokens(tool.name) + estimate_tokens(tool.description) + estimate_tokens(tool.parameters);
+}
+
 std::int64_t estimate_tokens(const CompletionRequest& request) {
     std::int64_t tokens = estimate_tokens(std::span<const Message>(request.messages));
     for (const ToolSpec* tool : request.tools) {
-        tokens += estimate_tokens(tool->name) + estimate_tokens(tool->description) + estimate_tokens(tool->parameters);
+        tokens += estimate_tokens(*tool);
     }
     return tokens;
 }

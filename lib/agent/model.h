@@ -123,6 +123,9 @@ std::int64_t estimate_tokens(std::string_view text);
 /// The same for messages: texts and calls, 4 more per message for its frame, and 1000 for a part that is no text.
 std::int64_t estimate_tokens(std::span<const Message> messages);
 
+/// The same for what is told of a tool.
+std::int64_t estimate_tokens(const ToolSpec& tool);
+
 /// The same for what a model is sent: messages and tool schemas.
 std::int64_t estimate_tokens(const CompletionRequest& request);
 

@@ -17,7 +17,7 @@
 namespace mt {
 namespace {
 
-constexpr std::size_t k_largest_reply = 64UL * 1024 * 1024;  // bytes of a reply that is not streamed
+constexpr std::size_t k_largest_reply = 16UL * 1024 * 1024;  // bytes of a reply that is not streamed
 constexpr std::size_t k_largest_fault = 64UL * 1024;
 
 std::int64_t nanoseconds(std::int64_t milliseconds) {
@@ -91,8 +91,9 @@ struct OpenAiModel::State {
 // One request to the server and its answer.
 class OpenAiModel::Attempt {
   public:
-    Attempt(State& state, Sink& sink, const Context& context, std::int64_t deadline_ns)
-        : m_state(state), m_context(context), m_deadline_ns(deadline_ns), m_reader(sink) {}
+    Attempt(State& state, Sink& sink, const Context& context, std::int64_t deadline_ns,
+            const CircuitBreaker::Pass& pass)
+        : m_state(state), m_context(context), m_deadline_ns(deadline_ns), m_pass(pass), m_reader(sink) {}
 
     Result<void> run(const std::string& body, bool stream) {
         m_started_ns = m_state.clock.boot_ns();
@@ -107,28 +108,57 @@ class OpenAiModel::Attempt {
             return fail_status(*reply);
         }
         m_taken = true;
+        if (m_pass.probe) {  // others are not to wait for the end of this answer
+            m_state.breaker.record(m_pass, CircuitBreaker::Outcome::success, m_state.clock.boot_ns());
+        }
         const bool is_stream = reply->field("Content-Type").value_or("").starts_with("text/event-stream");
-        return stream && is_stream ? read_stream(*reply, first_ns) : read_whole(*reply);
+        return stream && is_stream ? read_stream(*reply, first_ns) : read_whole(*reply, first_ns);
     }
 
     [[nodiscard]] const Failure& failure() const { return m_failure; }
 
-    /// What the server says was used, else an estimate, once it has taken the request.
-    [[nodiscard]] Usage usage(const CompletionRequest& request) const {
-        if (m_reader.usage()) {
-            return *m_reader.usage();
+    /// The server has taken the request: it works.
+    [[nodiscard]] bool is_taken() const { return m_taken; }
+
+    /// What the server says was used, else an estimate, once it has taken the request. What it says before the end of
+    /// its answer is not the last word.
+    [[nodiscard]] Usage usage(const CompletionRequest& request, bool complete) const {
+        const Usage estimate{estimate_tokens(request), m_reader.estimated_tokens_out(), true};
+        if (!m_taken || !m_reader.usage()) {
+            return m_taken ? estimate : Usage{};
         }
-        return m_taken ? Usage{estimate_tokens(request), m_reader.estimated_tokens_out(), true} : Usage{};
+        Usage told = *m_reader.usage();
+        if (!complete && told.tokens_out < estimate.tokens_out) {
+            told.tokens_out = estimate.tokens_out;
+            told.estimated = true;
+        }
+        return told;
     }
 
   private:
-    Result<void> read_whole(http::UpstreamReply& reply) {
-        Result<std::string> body = reply.read_all(m_context, m_deadline_ns, k_largest_reply);
-        if (!body) {
-            return fail_transport(body.error());
+    // A server that has sent its head must go on, too.
+    Result<void> read_whole(http::UpstreamReply& reply, std::int64_t first_ns) {
+        std::int64_t until_ns = first_ns;
+        std::string body;
+        while (true) {
+            const Result<std::string_view> piece = reply.read(m_context, until_ns);
+            if (!piece) {
+                return fail_transport(piece.error());
+            }
+            if (piece->empty()) {
+                return judge(m_reader.read_reply(body));
+            }
+            note_first_token();
+            until_ns = next_piece_ns();
+            body += *piece;
+            if (body.size() > k_largest_reply) {
+                return fail_transport({Code::upstream, "the reply is too large"});
+            }
         }
-        note_first_token();
-        return judge(m_reader.read_reply(*body));
+    }
+
+    [[nodiscard]] std::int64_t next_piece_ns() const {
+        return std::min(m_deadline_ns, m_state.clock.boot_ns() + nanoseconds(m_state.options.config.idle_timeout_ms));
     }
 
     // The bound goes on from the first piece on: from then on it is the time between two pieces.
@@ -148,8 +178,7 @@ class OpenAiModel::Attempt {
                 return judge(read);
             }
             if (m_first_token) {
-                until_ns = std::min(m_deadline_ns,
-                                    m_state.clock.boot_ns() + nanoseconds(m_state.options.config.idle_timeout_ms));
+                until_ns = next_piece_ns();
             }
         }
         Result<void> ended = judge(m_reader.end());
@@ -196,7 +225,9 @@ class OpenAiModel::Attempt {
         const bool ours = error.code == Code::client_gone || error.code == Code::busy || error.code == Code::invalid;
         const bool connecting = error.reason == "connect" || error.reason == "address";
         m_failure.error = error;
-        m_failure.outcome = ours ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
+        // The whole time is over once an answer has begun: its reader may have been the slow one.
+        const bool slow = error.code == Code::timeout && m_first_token && m_state.clock.boot_ns() >= m_deadline_ns;
+        m_failure.outcome = ours || slow ? CircuitBreaker::Outcome::unknown : CircuitBreaker::Outcome::failure;
         m_failure.again = error.code == Code::unavailable || error.code == Code::upstream ||
                           (error.code == Code::timeout && error.reason == "connect");
         if (ours) {
@@ -256,7 +287,7 @@ class OpenAiModel::Attempt {
                                {},
                                wait,
                                {},
-                               words};
+                               fault.type.empty() ? fault.code : fault.type};
         }
         m_failure.error = m_state.without_key(std::move(m_failure.error));
         return m_failure.error;
@@ -265,6 +296,7 @@ class OpenAiModel::Attempt {
     State& m_state;
     const Context& m_context;
     std::int64_t m_deadline_ns;
+    CircuitBreaker::Pass m_pass;
     ReplyReader m_reader;
     Failure m_failure{};
     std::int64_t m_started_ns = 0;
@@ -300,10 +332,12 @@ Result<void> OpenAiModel::complete(const CompletionRequest& request, Sink& sink,
                                      quote(state.options.config.name)),
                          "breaker_open", std::chrono::nanoseconds{pass.wait_ns}};
         }
-        Attempt attempt(state, told, context, deadline_ns);
+        Attempt attempt(state, told, context, deadline_ns, pass);
         Result<void> done = attempt.run(body, request.stream);
-        usage += attempt.usage(request);
-        state.breaker.record(pass, done ? CircuitBreaker::Outcome::success : attempt.failure().outcome,
+        usage += attempt.usage(request, done.has_value());
+        const bool is_recorded = pass.probe && attempt.is_taken();
+        state.breaker.record(is_recorded ? CircuitBreaker::Pass{} : pass,
+                             done ? CircuitBreaker::Outcome::success : attempt.failure().outcome,
                              state.clock.boot_ns());
         if (done) {
             state.counters.ok.fetch_add(1, std::memory_order_relaxed);

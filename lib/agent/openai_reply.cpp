@@ -23,7 +23,12 @@ constexpr std::size_t k_most_calls = 128;
 
 // Something that is no object where it is no JSON, or nested so deep that nobody could write it again.
 Json parse(std::string_view text) {
-    return is_nested_deeper(text) ? Json{} : Json::parse(text, nullptr, false);
+    if (is_nested_deeper(text)) {
+        return {};
+    }
+    Json json = Json::parse(text, nullptr, false);
+    // Some servers cut characters between two pieces.
+    return json.is_discarded() ? Json::parse(valid_utf8(text), nullptr, false) : json;
 }
 
 std::string dump(const Json& json) {
@@ -45,6 +50,11 @@ std::optional<int> number_of(const Json& object, const char* name) {
     }
     const auto number = found->get<double>();
     return number < 0 || number > k_most ? -1 : found->get<int>();
+}
+
+bool is_count(const Json& usage, const char* name) {
+    const auto found = usage.find(name);
+    return found != usage.end() && found->is_number() && found->get<double>() >= 0;
 }
 
 // No server can make sums of it overflow.
@@ -103,6 +113,9 @@ class ReplyReader::Parser {
         }
         read_usage(document);
         const auto choices = document.find("choices");
+        if (choices != document.end() && choices->is_null()) {
+            return {};
+        }
         if (choices == document.end() || !choices->is_array()) {
             return m_reader.m_usage ? Result<void>{} : Result<void>{no_completion()};
         }
@@ -118,7 +131,8 @@ class ReplyReader::Parser {
   private:
     void read_usage(const Json& document) {
         const auto usage = document.find("usage");
-        if (usage != document.end() && usage->is_object()) {
+        if (usage != document.end() && usage->is_object() && is_count(*usage, "prompt_tokens") &&
+            is_count(*usage, "completion_tokens")) {
             m_reader.m_usage = Usage{tokens_of(*usage, "prompt_tokens"), tokens_of(*usage, "completion_tokens"), false};
         }
     }

@@ -2,19 +2,19 @@
 
 #include <fmt/core.h>
 
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
 
+#include "base/json_text.h"
 #include "base/text.h"
 
 namespace mt {
 namespace {
 
-using Json = nlohmann::json;
-
 void append_text(std::string& out, std::string_view text) {
-    out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+    out += '"';
+    append_json_text(out, text);
+    out += '"';
 }
 
 void append_calls(std::string& out, const std::vector<ToolCall>& calls) {

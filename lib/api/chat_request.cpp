@@ -146,33 +146,31 @@ Result<void> read_offers(const SortedJson& body, Chat& chat) {
     return {};
 }
 
-// What is left to the model, and what tells requests apart.
+// What is left to the model.
 Result<void> read_rest(const SortedJson& body, Chat& chat) {
     const SortedJson* temperature = member(body, "temperature");
     if (temperature != nullptr && !temperature->is_number()) {
         return wrong("temperature", "a number");
     }
     chat.deterministic = temperature != nullptr && temperature->get<double>() == 0;
-    std::string canonical;
     for (const auto& [name, value] : body.items()) {
-        const bool for_model = !contains(k_own, name);
-        const bool has_effect = !contains(k_without_effect, name);
-        if (!for_model && !has_effect) {
-            continue;
-        }
-        const std::string text = json_string(name) + ":" + line_of(value);
-        if (for_model) {
-            chat.options += chat.options.empty() ? "{" : ",";
-            chat.options += text;
-        }
-        if (has_effect) {
-            canonical += text;
-            canonical += ',';
+        if (!contains(k_own, name)) {
+            chat.options += (chat.options.empty() ? "{" : ",") + json_string(name) + ":" + line_of(value);
         }
     }
     chat.options += chat.options.empty() ? "" : "}";
-    chat.fingerprint = to_hex(sha256(canonical));
     return {};
+}
+
+// What tells requests apart.
+std::string fingerprint(const SortedJson& body) {
+    std::string canonical;
+    for (const auto& [name, value] : body.items()) {
+        if (!contains(k_without_effect, name)) {
+            canonical += json_string(name) + ":" + line_of(value) + ",";
+        }
+    }
+    return to_hex(sha256(canonical));
 }
 
 Result<void> read_stream(const SortedJson& body, ChatRequest& request) {
@@ -199,10 +197,11 @@ Result<void> read_stream(const SortedJson& body, ChatRequest& request) {
 }  // namespace
 
 Result<ChatRequest> read_chat_request(const http::Request& request) {
-    const Result<SortedJson> body = read_object(request);
-    if (!body) {
-        return body.error();
+    Result<SortedJson> parsed = read_object(request);
+    if (!parsed) {
+        return std::move(parsed).error();
     }
+    const auto body = std::make_shared<const SortedJson>(*std::move(parsed));
     ChatRequest read;
     if (const SortedJson* model = member(*body, "model")) {
         if (!model->is_string()) {
@@ -219,6 +218,7 @@ Result<ChatRequest> read_chat_request(const http::Request& request) {
             return std::move(done).error();
         }
     }
+    chat->fingerprint = [body] { return fingerprint(*body); };
     read.question.chat = chat;
     return read;
 }

@@ -33,6 +33,11 @@ Result<std::string> guarded(const SingleFlight::Compute& compute, std::stop_toke
     }
 }
 
+// After these errors the callers who waited would wait for each other in vain.
+bool helps_nobody_to_queue(const Error& error) {
+    return error.code == Code::conflict || error.code == Code::timeout;
+}
+
 // One computation and the callers who want its value. Everything but `cancel` is guarded by State::mutex, until `done`;
 // from then on nothing changes.
 struct Flight {
@@ -42,6 +47,7 @@ struct Flight {
     int waiting = 0;     // of these, those who wait for the computing one
     bool done = false;
     std::optional<std::string> value;  // absent when done: the computation failed
+    bool alone = false;                // when done: a next flight would bring the same, so each computes for itself
 };
 
 }  // namespace
@@ -86,6 +92,7 @@ struct SingleFlight::State {
             if (value && flight->waiting > 0) {
                 flight->value = *value;
             }
+            flight->alone = !value && helps_nobody_to_queue(value.error());
         }
         flight->ended.notify_all();
         return {std::move(value), false};
@@ -117,9 +124,9 @@ struct SingleFlight::State {
         return flight.done;
     }
 
-    // The shared value, or nothing when the computation failed and the caller should try again.
+    // The shared value, the caller's own, or nothing when the computation failed and the caller should try again.
     std::optional<Outcome> follow(std::unique_lock<std::mutex> lock, const std::string& key, const FlightPtr& flight,
-                                  const Context& context) {
+                                  const Context& context, const Compute& compute) {
         ++flight->interested;
         ++flight->waiting;
         const Result<BlockingRegion> region = enter_region(lock);
@@ -135,6 +142,9 @@ struct SingleFlight::State {
             return Outcome{context.cancelled() ? client_gone() : timed_out(), false};
         }
         lock.unlock();
+        if (!flight->value && flight->alone) {
+            return Outcome{guarded(compute, context.stop), false};
+        }
         if (!flight->value) {
             return std::nullopt;
         }
@@ -166,7 +176,7 @@ SingleFlight::Outcome SingleFlight::run(std::string_view key, const Context& con
             lock.unlock();
             return m_state->lead(own_key, flight, stop, compute);
         }
-        std::optional<Outcome> outcome = m_state->follow(std::move(lock), own_key, flight, context);
+        std::optional<Outcome> outcome = m_state->follow(std::move(lock), own_key, flight, context, compute);
         if (outcome) {
             return std::move(*outcome);
         }

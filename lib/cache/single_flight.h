@@ -30,7 +30,8 @@ class SingleFlight {
     ~SingleFlight();
 
     /// The first caller for `key` computes on its own thread; others wait and share a good value. An error is returned
-    /// to its own caller only: one of the waiting callers then computes in turn. A caller whose context's token
+    /// to its own caller only: one of the waiting callers then computes in turn. After a conflict (the
+    /// value is none to share) or timeout each of them computes for itself, all at once. A caller whose context's token
     /// fires returns client_gone at once, and timeout when its deadline passes, unless it is the one computing, which
     /// stops when nobody waits any more. The context's idle hook is told while a caller waits.
     Outcome run(std::string_view key, const Context& context, const Compute& compute);

@@ -152,6 +152,9 @@ Result<UniqueFd> Connector::reach_one(const Endpoint& endpoint, Patience& patien
     constexpr std::int64_t k_pause_ns = 2'000'000;
     const int family = endpoint.address.ss_family;
     UniqueFd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd && (errno == EMFILE || errno == ENFILE)) {  // no fault of the server's
+        return Error{Code::busy, "no more files may be opened", "overload", std::chrono::seconds{1}};
+    }
     if (!fd) {
         return no_connection(fmt::format("cannot connect to {}: {}", m_name, text_of_errno(errno)));
     }

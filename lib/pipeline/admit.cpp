@@ -19,17 +19,17 @@ Cost reservation(Question& question, const Agent& agent, const Limits& limits) {
         return {1, 0};
     }
     if (bound.answer == 0) {
-        bound.answer = std::clamp(room.tokens - bound.prompt, k_least_answer, k_usual_answer);
+        bound.answer = std::clamp((room.tokens - bound.prompt) / bound.choices, k_least_answer, k_usual_answer);
     }
     question.max_tokens = bound.answer;
-    return {1, bound.prompt + bound.answer};
+    return {1, bound.prompt + bound.choices * bound.answer};
 }
 
 // A refusal is never charged, however late it comes; who has used tokens was served, if badly.
 bool is_refusal(const Error& error, std::int64_t tokens) {
     const int status = describe(error.code).http_status;
     const bool callers_fault = status >= 400 && status < 499;  // 499: the client left, which is no refusal
-    return error.code == Code::feature_required || error.code == Code::busy || (callers_fault && tokens == 0);
+    return error.code == Code::feature_required || ((callers_fault || error.code == Code::busy) && tokens == 0);
 }
 
 Cost used_by(const Call& call, const Result<void>& outcome) {

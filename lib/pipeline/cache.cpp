@@ -54,7 +54,7 @@ bool may_be_kept(const Call& call) {
 // A change of settings starts with an empty cache, so the question alone is the key.
 std::string key_of(const Question& question) {
     return question.chat == nullptr ? "q:" + question.text
-                                    : fmt::format("c:{}:{}", question.model, question.chat->fingerprint);
+                                    : fmt::format("c:{}:{}", question.model, question.chat->fingerprint());
 }
 
 // What the tenant's limits have cut short is no answer for others.

@@ -162,11 +162,14 @@ struct SlotFile::State {
         chunks.push_back(*mapped);
         for (std::size_t i = k_chunk_slots; i-- > 0;) {
             const std::size_t number = (chunks.size() - 1) * k_chunk_slots + i;
-            const Slot* found = slot(number);
+            Slot* found = slot(number);
             if (found->uid[0] == '\0') {
                 free.push_back(number);
-            } else {
-                index.emplace(found->uid, number);
+                continue;
+            }
+            index.emplace(found->uid, number);
+            if (!read_only && found->in_flight.load() != 0) {
+                found->in_flight.store(0);  // of a process that died
             }
         }
         return {};
@@ -316,7 +319,6 @@ Result<Slot*> SlotFile::acquire(std::string_view uid) {
     assign(key, uid);
     const auto found = m_state->index.find(key);
     if (found != m_state->index.end()) {
-        m_state->slot(found->second)->in_flight.store(0);  // of a process that died
         return m_state->slot(found->second);
     }
     if (m_state->free.empty()) {

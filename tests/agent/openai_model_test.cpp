@@ -181,7 +181,7 @@ TEST_CASE("retries come to an end, and the last failure is told") {
     const auto completed = f.complete();
     CHECK(completed->code() == Code::upstream);
     CHECK(completed->error->message == "the server of model 'scripted' answered with status 503");
-    CHECK(completed->error->detail == "overloaded");
+    CHECK(completed->error->detail == "scripted");
     CHECK(completed->log.lines.empty());
     CHECK(completed->usage.total() == 0);
     CHECK(f.server.request_count() == 3);

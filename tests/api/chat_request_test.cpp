@@ -30,7 +30,7 @@ std::string with(const std::string& more) {
 std::string fingerprint(const std::string& body) {
     const Result<api::ChatRequest> request = read(body);
     REQUIRE(request);
-    return request->question.chat->fingerprint;
+    return request->question.chat->fingerprint();
 }
 
 std::string nested(std::size_t levels) {

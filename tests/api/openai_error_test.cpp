@@ -119,7 +119,7 @@ TEST_CASE("a reset is written as OpenAI writes it, and rounded up") {
 
 TEST_CASE("texts become JSON whatever they hold, and a cut character waits for its rest") {
     const auto whole = [](std::string_view text) {
-        const std::string json = api::json_string(text);
+        const std::string json = json_string(text);
         CAPTURE(json);
         return Json::parse(json).get<std::string>();
     };
@@ -142,10 +142,10 @@ TEST_CASE("texts become JSON whatever they hold, and a cut character waits for i
     for (std::size_t first = 0; first <= text.size(); ++first) {
         for (std::size_t second = first; second <= text.size(); ++second) {
             std::string out;
-            api::CutCharacter cut;
-            api::append_json_text(out, text.substr(0, first), cut);
-            api::append_json_text(out, text.substr(first, second - first), cut);
-            api::append_json_text(out, text.substr(second), cut);
+            CutCharacter cut;
+            append_json_text(out, text.substr(0, first), cut);
+            append_json_text(out, text.substr(first, second - first), cut);
+            append_json_text(out, text.substr(second), cut);
             CHECK(out == text);
             CHECK(cut.empty());
         }

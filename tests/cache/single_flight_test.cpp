@@ -325,3 +325,26 @@ TEST_CASE("property: with clients leaving at random every caller gets its value,
         CHECK(*flights.run(key, Context{}, give("end")).value == "end");
     }
 }
+
+TEST_CASE("after a value that is none to share all who waited compute at once") {
+    SingleFlight flights(k_clock);
+    std::atomic<int> computing{0};
+    const auto alone = [&](const std::stop_token&) -> Result<std::string> {
+        if (computing.fetch_add(1) == 0) {
+            eventually([&] { return flights.waiting("k") == 3; });
+            return Error{Code::conflict, "mine alone"};
+        }
+        return eventually([&] { return computing == 4; }) ? Result<std::string>("together")
+                                                          : Error{Code::internal, "one by one"};
+    };
+    std::vector<std::future<SingleFlight::Outcome>> callers;
+    for (int i = 0; i < 4; ++i) {
+        callers.push_back(std::async(std::launch::async, [&] { return flights.run("k", Context{}, alone); }));
+    }
+    int together = 0;
+    for (auto& caller : callers) {
+        const SingleFlight::Outcome outcome = caller.get();
+        together += outcome.value && *outcome.value == "together" ? 1 : 0;
+    }
+    CHECK(together == 3);
+}
