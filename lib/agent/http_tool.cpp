@@ -174,7 +174,7 @@ class HttpTool final : public Tool {
             return Error{Code::invalid, fmt::format("the reply of the tool {} is larger than {}", m_config.name,
                                                     format_size(m_config.max_size))};
         }
-        return valid_utf8(without_secrets(std::move(body->text)));
+        return valid_utf8(without_secrets(body->text));
     }
 
     // Servers like to repeat what they were sent.
