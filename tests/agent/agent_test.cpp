@@ -289,3 +289,37 @@ TEST_CASE("an error of the model is the request's error") {
     CHECK(f.agent->sessions().info("s").error().code == Code::not_found);
     CHECK(f.used.total() == 13);
 }
+
+TEST_CASE("a language model that makes up a call of a tool that the plan lacks is told so, and what it used counts") {
+    Scripted f({{{}, {call("analyze", R"({"data":"1, 2"})")}}, {{"sorry"}}});
+    static_cast<ScriptedModel&>(*f.model).is_deterministic = false;
+    f.profile.features = {"basic-chat"};
+    f.build();
+    const auto answer = f.ask("x");
+    REQUIRE(answer);
+    CHECK(answer->choice.text == "sorry");
+    CHECK(f.told(1).starts_with("error: there is no tool 'analyze'"));
+    CHECK(answer->usage.total() == 26);
+}
+
+TEST_CASE("what a question may use covers offered tools, all choices and every passed-on field") {
+    Scripted f({{{"ok"}}});
+    const auto bound = [&f](mt::Chat chat) {
+        mt::Question question;
+        question.chat = std::make_shared<const mt::Chat>(std::move(chat));
+        return f.agent->bound(question);
+    };
+    mt::Chat plain;
+    plain.messages.push_back({Role::user, "Hello"});
+    const std::int64_t least = bound(plain).prompt;
+    mt::Chat wide = plain;
+    wide.options = std::string(2000, ' ');
+    wide.choices = 3;
+    CHECK(bound(wide).prompt >= least + 1000);
+    CHECK(bound(wide).choices == 3);
+    mt::Chat named = plain;
+    named.messages[0].verbatim = std::string(4000, ' ');
+    CHECK(bound(named).prompt >= least + 1900);
+    static_cast<ScriptedModel&>(*f.model).is_deterministic = false;
+    CHECK(bound(plain).prompt > least + 100);
+}
