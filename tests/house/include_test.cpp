@@ -12,9 +12,9 @@ namespace {
 
 // The floors of the house (lib/README.md). A room may include rooms of lower floors, and itself.
 const std::map<std::string, int> k_floors{
-    {"base", 1},    {"config", 2}, {"sqlite", 2},   {"http", 2},  {"catalog", 3},
-    {"storage", 3}, {"limit", 3},  {"stats", 3},    {"cache", 3}, {"agent", 4},
-    {"bench", 4},   {"tenant", 5}, {"pipeline", 6}, {"api", 7},   {"app", 8},
+    {"base", 1},    {"config", 2},   {"sqlite", 2}, {"http", 2},  {"trace", 2}, {"catalog", 3},
+    {"storage", 3}, {"limit", 3},    {"stats", 3},  {"cache", 3}, {"agent", 4}, {"bench", 4},
+    {"tenant", 5},  {"pipeline", 6}, {"api", 7},    {"app", 8},
 };
 
 struct Arrow {
