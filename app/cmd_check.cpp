@@ -11,7 +11,7 @@
 #include "app/workspace.h"
 #include "base/text.h"
 #include "config/secrets.h"
-#include "stats/ledger.h"
+#include "stats/books.h"
 #include "tenant/own_model.h"
 
 namespace mt::app {
@@ -75,12 +75,16 @@ void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findi
     if (!intact) {
         return fault(intact.error().message);
     }
-    Result<std::vector<std::string>> books =
-        verify_ledger(*workspace.files, workspace.slots.get(), row.id, record->uid);
+    Result<Books::Verdict> books = Books(*workspace.files, workspace.slots.get(), row.id, record->uid).verify();
     if (!books) {
         return fault(books.error().message);
     }
-    findings.faults.insert(findings.faults.end(), books->begin(), books->end());
+    findings.faults.insert(findings.faults.end(), books->faults.begin(), books->faults.end());
+    if (!workspace.served && books->faults.empty() && books->unwritten != Totals{}) {
+        findings.warnings.push_back(
+            fmt::format("tenant '{}': {} calls of a server that was killed are in its slot and not yet in its file",
+                        row.id, books->unwritten.requests()));
+    }
 }
 
 // Tenant files that no row of the registry knows: what is left when the registry is lost.

@@ -58,9 +58,14 @@ Result<std::vector<TenantSample>> gather(const Console& console, const Flags& fl
     }
     Result<std::vector<TenantSample>> samples = read_samples(console, **workspace, flags);
     if (samples && period) {
+        const WallTime now = (*workspace)->clock.wall();
         for (TenantSample& sample : *samples) {
-            Result<Totals> recent =
-                totals_since(*(*workspace)->files, sample.tenant, (*workspace)->clock.wall() - *period);
+            Result<TenantRecord> record = (*workspace)->catalog->row(sample.tenant);
+            if (!record) {
+                return std::move(record).error();
+            }
+            Books books(*(*workspace)->files, (*workspace)->slots.get(), record->id, record->uid);
+            Result<Totals> recent = books.counted_in({now - *period}, now);
             if (!recent) {
                 return std::move(recent).error();
             }

@@ -2,7 +2,7 @@
 
 # What the program is built with.
 build_packages="g++ cmake ninja-build pkg-config libcli11-dev libsqlitecpp-dev libsqlite3-dev libcpp-httplib-dev
-    libtomlplusplus-dev nlohmann-json3-dev libvalijson-dev libspdlog-dev libfmt-dev libssl-dev prometheus-cpp-dev"
+    libtomlplusplus-dev nlohmann-json3-dev libvalijson-dev libfmt-dev libssl-dev prometheus-cpp-dev"
 
 # need_packages NAME...: installs those that are missing; silent and quick when none is.
 need_packages() {
@@ -38,7 +38,7 @@ missing_elsewhere() {
     for tool in c++ cmake ninja pkg-config; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
-    for module in sqlite3 cpp-httplib spdlog fmt openssl prometheus-cpp-core; do
+    for module in sqlite3 cpp-httplib fmt openssl prometheus-cpp-core; do
         pkg-config --exists "$module" 2>/dev/null || missing="$missing lib:$module"
     done
     [ -z "$missing" ] && return 0

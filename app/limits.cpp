@@ -48,4 +48,13 @@ http::ServerLimits server_limits(const ServerConfig& server, const Descriptors& 
     return limits;
 }
 
+GateSettings gate_settings(const ServerConfig& server) {
+    const std::int64_t half = std::max<std::int64_t>(server.max_blocking / 2, 1);
+    GateSettings settings;
+    settings.slots = server.max_concurrency > 0 ? server.max_concurrency : half;
+    settings.max_waiting = half;
+    settings.queue_timeout = std::chrono::milliseconds{server.queue_timeout_ms};
+    return settings;
+}
+
 }  // namespace mt::app

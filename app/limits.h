@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "http/server.h"
+#include "limit/fair_gate.h"
 
 namespace mt::app {
 
@@ -18,5 +19,8 @@ Descriptors share_descriptors();
 
 /// The bounds of the transport: those of [server], with no more connections than there are descriptors for.
 http::ServerLimits server_limits(const ServerConfig& server, const Descriptors& descriptors);
+
+/// The agent slots of [server]. Whoever runs and whoever waits may hold a thread, and both together have max_blocking.
+GateSettings gate_settings(const ServerConfig& server);
 
 }  // namespace mt::app

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "app/limits.h"
+#include "app/trace_sender.h"
 #include "app/workspace.h"
 #include "base/text.h"
 #include "stats/slot_file.h"
@@ -15,6 +16,7 @@
 #include "tenant/factory.h"
 #include "tenant/manager.h"
 #include "tenant/stats_reader.h"
+#include "trace/exporter.h"
 
 namespace mt::app {
 namespace {
@@ -25,6 +27,26 @@ constexpr std::size_t k_shortest_token = 16;
 std::string with_tls(const std::string& url) {
     constexpr std::string_view k_plain = "http:";
     return url.starts_with(k_plain) ? "https:" + url.substr(k_plain.size()) : url;
+}
+
+// Without an endpoint nothing is recorded.
+Result<std::unique_ptr<TraceExporter>> open_traces(const Clock& clock, Log& log) {
+    Result<TraceSettings> settings = read_trace_settings(environment);
+    if (!settings) {
+        return std::move(settings).error();
+    }
+    if (settings->service_version.empty()) {
+        settings->service_version = MTAGENT_VERSION;
+    }
+    TraceExporter::Send send;
+    if (!settings->endpoint.empty()) {
+        Result<TraceExporter::Send> made = make_trace_sender(*settings, clock);
+        if (!made) {
+            return std::move(made).error();
+        }
+        send = *std::move(made);
+    }
+    return std::make_unique<TraceExporter>(*std::move(settings), std::move(send), log, TraceExporter::Bounds{});
 }
 
 std::optional<http::TlsFiles> tls_files(const ServerConfig& server) {
@@ -49,13 +71,15 @@ struct Service::State {
 
     // Wires what needs files that could not be opened in the constructor.
     void wire() {
-        ledger.emplace(*slots, files, clock, log);
-        factory.emplace(*ledger, files, equipment, clock, log);
+        ledger.emplace(*slots, files, clock, log, static_cast<std::size_t>(config.server.metrics_tenants));
+        gate.emplace(gate_settings(config.server), clock);
+        factory.emplace(TenantParts{*ledger, files, *gate, clock, log}, equipment);
         tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
         stats.emplace(*catalog, files, slots.get(), &*tenants);
         // NOLINTNEXTLINE(modernize-make-unique): an aggregate
         pipeline.reset(new PipelineServices{*tenants, clock, log});
         pipeline->access_log = config.server.access_log;
+        pipeline->tracer = traces.get();
         // NOLINTNEXTLINE(modernize-make-unique): an aggregate
         services.reset(new api::Services{*pipeline, *catalog, *tenants, files, *stats, *ledger, clock, log});
         services->version = MTAGENT_VERSION;
@@ -67,6 +91,8 @@ struct Service::State {
             http::Hooks{[this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
                         api::Api::fault, [this](const Error& error) { api->refused(error); }, api::Api::is_urgent},
             server_limits(config.server, descriptors), log);
+        services->gate = &*gate;
+        services->traces = [this] { return traces->counts(); };
         services->upstreams = [this] { return factory->equipment()->samples(); };
         services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
     }
@@ -82,7 +108,9 @@ struct Service::State {
     std::shared_ptr<const Equipment> equipment;  ///< as at the start; the factory has the present one
     std::unique_ptr<SlotFile> slots;
     std::unique_ptr<Catalog> catalog;
+    std::unique_ptr<TraceExporter> traces;
     std::optional<Ledger> ledger;
+    std::optional<FairGate> gate;
     std::optional<TenantFactory> factory;
     std::optional<TenantManager> tenants;
     std::optional<StatsReader> stats;
@@ -128,11 +156,21 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
                                      state->folder.slots().string()));
     }
     state->slots = *std::move(slots);
+    Result<std::unique_ptr<TraceExporter>> traces = open_traces(state->clock, state->log);
+    if (!traces) {
+        return std::move(traces).error();
+    }
+    state->traces = *std::move(traces);
     Result<std::unique_ptr<Catalog>> catalog = open_sqlite_catalog(state->folder, state->files, state->clock, {});
     if (!catalog) {
         return std::move(catalog).error();
     }
     state->catalog = *std::move(catalog);
+    Result<WallTime> since = state->catalog->note_writer(state->slots->writer());
+    if (!since) {
+        return std::move(since).error();
+    }
+    state->slots->set_complete_since(*since);
     Result<std::vector<std::string>> seeded = seed_tenants(*state->catalog, state->config, system_user());
     if (!seeded) {
         return std::move(seeded).error();
@@ -206,6 +244,7 @@ Result<void> Service::stop() {
     State& state = *m_state;
     state.server->stop(std::chrono::milliseconds{state.config.server.drain_timeout_ms});
     state.tenants->stop();
+    state.traces->stop();
     const Result<void> flushed = state.ledger->stop();
     const Result<void> settled = state.files.checkpoint_leftovers();
     return flushed ? settled : flushed;
@@ -224,6 +263,7 @@ Result<void> Service::reconfigure(Config config) {
         state.log.set_level(*level);
     }
     state.pipeline->access_log = config.server.access_log;
+    state.gate->reconfigure(gate_settings(config.server));
     return state.tenants->reconfigure(std::make_shared<const Config>(std::move(config)));
 }
 

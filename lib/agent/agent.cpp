@@ -7,6 +7,7 @@
 
 #include "agent/step_sink.h"
 #include "base/text.h"
+#include "base/trace.h"
 
 namespace mt {
 namespace {
@@ -179,9 +180,24 @@ class Run {
         }
         m_answer.tools_used.push_back(call.name);
         m_answer.pure = m_answer.pure && tool->pure();
-        Result<std::string> result = tool->call(call.arguments, m_parts.environment, m_context);
+        Result<std::string> result = execute(*tool, call);
         if (!result && result.error().code == Code::invalid) {
             return "error: " + result.error().message;
+        }
+        return result;
+    }
+
+    Result<std::string> execute(Tool& tool, const ToolCall& call) {
+        Span span(m_context.trace, SpanKind::internal, "execute_tool", call.name);
+        if (span.recording()) {
+            span.set("gen_ai.operation.name", "execute_tool");
+            span.set("gen_ai.tool.name", call.name);
+            span.set("gen_ai.tool.call.id", call.id);
+            span.set("gen_ai.tool.type", "function");
+        }
+        Result<std::string> result = tool.call(call.arguments, m_parts.environment, m_context);
+        if (!result) {
+            span.fail(describe(result.error().code).name);
         }
         return result;
     }

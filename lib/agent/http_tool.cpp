@@ -12,6 +12,7 @@
 
 #include "agent/arguments.h"
 #include "agent/excerpt.h"
+#include "agent/upstream_span.h"
 #include "agent/url_template.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -81,6 +82,7 @@ class HttpTool final : public Tool {
           m_target(std::move(address.target)),
           m_fields(own_fields(config, headers)),
           m_clock(clock),
+          m_url(address.url),
           m_upstream(address.url, upstream_options(config, std::move(rule))) {
         constexpr std::size_t k_shortest_secret = 4;
         for (const auto& [name, value] : headers) {
@@ -103,14 +105,26 @@ class HttpTool final : public Tool {
         if (!prepared) {
             return prepared.error();
         }
+        Span span(context.trace, SpanKind::client, m_config.method);
+        if (span.recording()) {
+            span.set("http.request.method", m_config.method);
+            set_server(span, m_url);
+        }
         http::Fields fields = m_fields;
         fields.emplace_back("X-Tenant-ID", context.tenant);
         fields.emplace_back("X-Request-Id", context.request_id);
+        add_trace_fields(fields, context);
         const std::int64_t deadline_ns =
             m_clock.boot_ns() + std::chrono::nanoseconds{std::chrono::milliseconds{m_config.timeout_ms}}.count();
         Result<http::UpstreamReply> reply = m_upstream.send(
             {m_config.method, prepared->target, std::move(fields), prepared->body}, context, deadline_ns);
-        return reply ? read(*reply, context, deadline_ns) : Result<std::string>(judge(reply.error(), context));
+        if (!reply) {
+            span.fail(describe(reply.error().code).name);
+            return judge(reply.error(), context);
+        }
+        const Result<Body> body = read_body(*reply, context, deadline_ns);
+        note(span, reply->status(), body);
+        return result_of(reply->status(), body, context);
     }
 
   private:
@@ -153,19 +167,28 @@ class HttpTool final : public Tool {
         return Prepared{std::move(*target), ""};
     }
 
-    Result<std::string> read(http::UpstreamReply& reply, const Context& context, std::int64_t deadline_ns) const {
+    // By the conventions a status of 4xx or 5xx is itself the type of the error.
+    static void note(Span& span, int status, const Result<Body>& body) {
+        constexpr int k_first_fault = 400;
+        span.set("http.response.status_code", std::int64_t{status});
+        if (status >= k_first_fault) {
+            span.fail(std::to_string(status));
+        } else if (!body || !body->whole) {
+            span.fail(describe(body ? Code::too_large : body.error().code).name);
+        }
+    }
+
+    [[nodiscard]] Result<std::string> result_of(int status, const Result<Body>& body, const Context& context) const {
         constexpr int k_first_good = 200;
         constexpr int k_first_bad = 300;
         constexpr std::size_t k_longest_words = 500;
-        const Result<Body> body = read_body(reply, context, deadline_ns);
         if (!body && judge(body.error(), context).code != Code::invalid) {
             return judge(body.error(), context);
         }
-        if (reply.status() < k_first_good || reply.status() >= k_first_bad) {
+        if (status < k_first_good || status >= k_first_bad) {
             const std::string words = without_secrets(body ? body->text : "");
-            return Error{Code::invalid,
-                         fmt::format("the tool {} answered with status {}{}{}", m_config.name, reply.status(),
-                                     words.empty() ? "" : ": ", excerpt(words, k_longest_words))};
+            return Error{Code::invalid, fmt::format("the tool {} answered with status {}{}{}", m_config.name, status,
+                                                    words.empty() ? "" : ": ", excerpt(words, k_longest_words))};
         }
         if (!body) {
             return judge(body.error(), context);
@@ -233,6 +256,7 @@ class HttpTool final : public Tool {
     http::Fields m_fields;
     std::vector<std::string> m_secrets{};
     const Clock& m_clock;
+    http::Url m_url;
     http::Upstream m_upstream;
 };
 

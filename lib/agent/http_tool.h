@@ -17,7 +17,9 @@ namespace mt {
 /// percent-encoded; the others into the query (GET, DELETE; those that are null are left out) or into a JSON object as
 /// the body (POST, PUT, PATCH). X-Tenant-ID and X-Request-Id say for whom; redirects are not followed; the result is
 /// the body of the reply. A status other than 2xx, a reply too late or too large, no connection, an address that `rule`
-/// forbids: invalid, so that the model may do without. The values of `headers` are in no message.
+/// forbids: invalid, so that the model may do without. Each call is a span of kind client in the context's trace, and
+/// traceparent tells the server of it unless `headers` say another. The values of `headers` are in no message and no
+/// span.
 /// `headers`: those of the configuration with their variables filled in. `clock` must outlive the tool. Errors: config
 /// (address, method, headers, or schema cannot be used).
 Result<std::unique_ptr<Tool>> make_http_tool(const ToolConfig& config,

@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "agent/excerpt.h"
+#include "agent/openai_refusal.h"
 #include "agent/openai_reply.h"
 #include "agent/openai_request.h"
 #include "agent/telltale.h"
+#include "agent/upstream_span.h"
 #include "base/text.h"
 #include "base/waiting.h"
 #include "http/event_stream.h"
@@ -38,19 +40,20 @@ Error gone() {
     return Error{Code::client_gone, "the client left before the answer was complete"};
 }
 
+}  // namespace
+
 // A failure, and whether another attempt may mend it.
-struct Failure {
+struct OpenAiModel::Failure {
     Error error;
     bool again = false;
     CircuitBreaker::Outcome outcome = CircuitBreaker::Outcome::failure;
 };
 
-}  // namespace
-
 struct OpenAiModel::State {
-    State(const OpenAiOptions& the_options, const http::Url& url, const Clock& the_clock)
+    State(const OpenAiOptions& the_options, const http::Url& the_url, const Clock& the_clock)
         : options(the_options),
           clock(the_clock),
+          url(the_url),
           target(url.path + (url.path.ends_with('/') ? "" : "/") + "chat/completions"),
           dialect{the_options.config.model.empty() ? the_options.config.name : the_options.config.model,
                   wants_completion_bound(url)},
@@ -80,6 +83,7 @@ struct OpenAiModel::State {
 
     OpenAiOptions options;
     const Clock& clock;
+    http::Url url;
     std::string target;
     ChatDialect dialect;
     http::Fields fields;
@@ -88,31 +92,30 @@ struct OpenAiModel::State {
     UpstreamCounters counters;
 };
 
-// One request to the server and its answer.
+// What all attempts of one completion share.
+struct OpenAiModel::Job {
+    const CompletionRequest& request;
+    std::string body;
+    TellTale sink;
+    const Context& context;
+    std::int64_t deadline_ns;
+};
+
+// One request to the server and its answer. Its life is the attempt's time in the trace.
 class OpenAiModel::Attempt {
   public:
-    Attempt(State& state, Sink& sink, const Context& context, std::int64_t deadline_ns,
-            const CircuitBreaker::Pass& pass)
-        : m_state(state), m_context(context), m_deadline_ns(deadline_ns), m_pass(pass), m_reader(sink) {}
+    Attempt(State& state, Job& job, const CircuitBreaker::Pass& pass, int retry)
+        : m_state(state),
+          m_context(job.context),
+          m_deadline_ns(job.deadline_ns),
+          m_pass(pass),
+          m_span(job.context, {state.dialect.model, state.url, job.request.max_tokens, retry}, job.sink),
+          m_reader(m_span) {}
 
     Result<void> run(const std::string& body, bool stream) {
-        m_started_ns = m_state.clock.boot_ns();
-        const std::int64_t first_ns =
-            std::min(m_deadline_ns, m_started_ns + nanoseconds(m_state.options.config.first_token_timeout_ms));
-        Result<http::UpstreamReply> reply =
-            m_state.upstream.send({"POST", m_state.target, m_state.fields, body}, m_context, first_ns);
-        if (!reply) {
-            return fail_transport(reply.error());
-        }
-        if (reply->status() != 200) {
-            return fail_status(*reply);
-        }
-        m_taken = true;
-        if (m_pass.probe) {  // others are not to wait for the end of this answer
-            m_state.breaker.record(m_pass, CircuitBreaker::Outcome::success, m_state.clock.boot_ns());
-        }
-        const bool is_stream = reply->field("Content-Type").value_or("").starts_with("text/event-stream");
-        return stream && is_stream ? read_stream(*reply, first_ns) : read_whole(*reply, first_ns);
+        Result<void> done = exchange(body, stream);
+        m_span.end(done, m_reader.usage());
+        return done;
     }
 
     [[nodiscard]] const Failure& failure() const { return m_failure; }
@@ -136,6 +139,29 @@ class OpenAiModel::Attempt {
     }
 
   private:
+    Result<void> exchange(const std::string& body, bool stream) {
+        m_started_ns = m_state.clock.boot_ns();
+        const std::int64_t first_ns =
+            std::min(m_deadline_ns, m_started_ns + nanoseconds(m_state.options.config.first_token_timeout_ms));
+        http::Fields fields = m_state.fields;
+        add_trace_fields(fields, m_context);
+        Result<http::UpstreamReply> reply =
+            m_state.upstream.send({"POST", m_state.target, std::move(fields), body}, m_context, first_ns);
+        if (!reply) {
+            return fail_transport(reply.error());
+        }
+        m_span.set_status(reply->status());
+        if (reply->status() != 200) {
+            return fail_status(*reply);
+        }
+        m_taken = true;
+        if (m_pass.probe) {  // others are not to wait for the end of this answer
+            m_state.breaker.record(m_pass, CircuitBreaker::Outcome::success, m_state.clock.boot_ns());
+        }
+        const bool is_stream = reply->field("Content-Type").value_or("").starts_with("text/event-stream");
+        return stream && is_stream ? read_stream(*reply, first_ns) : read_whole(*reply, first_ns);
+    }
+
     // A server that has sent its head must go on, too.
     Result<void> read_whole(http::UpstreamReply& reply, std::int64_t first_ns) {
         std::int64_t until_ns = first_ns;
@@ -146,6 +172,7 @@ class OpenAiModel::Attempt {
                 return fail_transport(piece.error());
             }
             if (piece->empty()) {
+                m_span.see(body);
                 return judge(m_reader.read_reply(body));
             }
             note_first_token();
@@ -198,6 +225,7 @@ class OpenAiModel::Attempt {
                 return {};
             }
             note_first_token();
+            m_span.see(**event);
             if (Result<void> read = m_reader.read_event(**event, events.more()); !read) {
                 return read;
             }
@@ -270,26 +298,7 @@ class OpenAiModel::Attempt {
             wish == "true" || (wish != "false" && is_worth_retrying(status) && fault.code != "insufficient_quota");
         m_failure.outcome =
             status >= 500 || status == 408 ? CircuitBreaker::Outcome::failure : CircuitBreaker::Outcome::success;
-        const std::string name = quote(m_state.options.config.name);
-        const std::string& words = fault.message;
-        if (status == 400 || status == 413 || status == 422) {
-            m_failure.error = {Code::invalid,
-                               words.empty() ? fmt::format("model {} refused the request", name) : words,
-                               fault.code,
-                               {},
-                               fault.param};
-        } else if (status == 401 || status == 403) {
-            // Its words may hold a part of the key.
-            m_failure.error = {Code::upstream, fmt::format("the server of model {} does not take our key", name)};
-        } else {
-            m_failure.error = {Code::upstream,
-                               fmt::format("the server of model {} answered with status {}", name, status),
-                               {},
-                               wait,
-                               {},
-                               fault.type.empty() ? fault.code : fault.type};
-        }
-        m_failure.error = m_state.without_key(std::move(m_failure.error));
+        m_failure.error = m_state.without_key(refusal_of(m_state.options.config.name, status, fault, wait));
         return m_failure.error;
     }
 
@@ -297,6 +306,7 @@ class OpenAiModel::Attempt {
     const Context& m_context;
     std::int64_t m_deadline_ns;
     CircuitBreaker::Pass m_pass;
+    ChatSpan m_span;
     ReplyReader m_reader;
     Failure m_failure{};
     std::int64_t m_started_ns = 0;
@@ -319,10 +329,8 @@ Result<std::shared_ptr<OpenAiModel>> OpenAiModel::make(const OpenAiOptions& opti
 
 Result<void> OpenAiModel::complete(const CompletionRequest& request, Sink& sink, Usage& usage, const Context& context) {
     State& state = *m_state;
-    const std::string body = write_chat_request(request, state.dialect);
-    const std::int64_t deadline_ns =
-        std::min(context.deadline_ns, state.clock.boot_ns() + nanoseconds(state.options.config.timeout_ms));
-    TellTale told(sink);
+    Job job{request, write_chat_request(request, state.dialect), TellTale(sink), context,
+            std::min(context.deadline_ns, state.clock.boot_ns() + nanoseconds(state.options.config.timeout_ms))};
     for (int retry = 0;; ++retry) {
         const CircuitBreaker::Pass pass = state.breaker.admit(state.clock.boot_ns());
         if (pass.wait_ns > 0) {
@@ -332,26 +340,36 @@ Result<void> OpenAiModel::complete(const CompletionRequest& request, Sink& sink,
                                      quote(state.options.config.name)),
                          "breaker_open", std::chrono::nanoseconds{pass.wait_ns}};
         }
-        Attempt attempt(state, told, context, deadline_ns, pass);
-        Result<void> done = attempt.run(body, request.stream);
-        usage += attempt.usage(request, done.has_value());
-        const bool is_recorded = pass.probe && attempt.is_taken();
-        state.breaker.record(is_recorded ? CircuitBreaker::Pass{} : pass,
-                             done ? CircuitBreaker::Outcome::success : attempt.failure().outcome,
-                             state.clock.boot_ns());
-        if (done) {
-            state.counters.ok.fetch_add(1, std::memory_order_relaxed);
-            return done;
+        const std::optional<Failure> failure = attempt(job, pass, retry, usage);
+        if (!failure) {
+            return {};
         }
-        if (attempt.failure().outcome != CircuitBreaker::Outcome::unknown) {
-            state.counters.failed.fetch_add(1, std::memory_order_relaxed);
-        }
-        const bool again = attempt.failure().again && !told.has_told() && retry < state.options.retry.retries;
-        if (!again || !wait_for_retry(attempt.failure().error, retry, deadline_ns, context)) {
-            return context.cancelled() ? Result<void>{gone()} : done;
+        const bool again = failure->again && !job.sink.has_told() && retry < state.options.retry.retries;
+        if (!again || !wait_for_retry(failure->error, retry, job.deadline_ns, context)) {
+            return context.cancelled() ? gone() : failure->error;
         }
         state.counters.retries.fetch_add(1, std::memory_order_relaxed);
     }
+}
+
+// Nothing when it has answered.
+std::optional<OpenAiModel::Failure> OpenAiModel::attempt(Job& job, const CircuitBreaker::Pass& pass, int retry,
+                                                         Usage& usage) {
+    State& state = *m_state;
+    Attempt attempt(state, job, pass, retry);
+    const Result<void> done = attempt.run(job.body, job.request.stream);
+    usage += attempt.usage(job.request, done.has_value());
+    const bool is_recorded = pass.probe && attempt.is_taken();
+    state.breaker.record(is_recorded ? CircuitBreaker::Pass{} : pass,
+                         done ? CircuitBreaker::Outcome::success : attempt.failure().outcome, state.clock.boot_ns());
+    if (done) {
+        state.counters.ok.fetch_add(1, std::memory_order_relaxed);
+        return std::nullopt;
+    }
+    if (attempt.failure().outcome != CircuitBreaker::Outcome::unknown) {
+        state.counters.failed.fetch_add(1, std::memory_order_relaxed);
+    }
+    return attempt.failure();
 }
 
 // False: it would take too long, or the client left meanwhile.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/circuit_breaker.h"
@@ -37,7 +38,8 @@ struct OpenAiOptions {
 /// when somebody reads along, else asks for the whole answer. Attempts that fail before anything was told to the sink
 /// are repeated (408, 409, 429, 5xx, broken connections), as long as the breaker of this server lets them; other
 /// refusals of the server (400, 413, 422) are the caller's: invalid, with the server's words, `param`, and its code as
-/// `reason`. upstream (502) has reason "breaker_open" when nobody was asked. The key is in no message. Thread-safe.
+/// `reason`. upstream (502) has reason "breaker_open" when nobody was asked. Each attempt is a span of kind client in
+/// the context's trace, which its server is told of. The key is in no message and no span. Thread-safe.
 class OpenAiModel final : public Model {
   public:
     /// `clock` must outlive the model. Errors: config (base_url is no URL).
@@ -52,8 +54,11 @@ class OpenAiModel final : public Model {
 
   private:
     struct State;
+    struct Failure;
+    struct Job;
     class Attempt;
     explicit OpenAiModel(std::unique_ptr<State> state);
+    std::optional<Failure> attempt(Job& job, const CircuitBreaker::Pass& pass, int retry, Usage& usage);
     bool wait_for_retry(const Error& error, int retry, std::int64_t deadline_ns, const Context& context);
 
     std::unique_ptr<State> m_state;

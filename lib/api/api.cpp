@@ -204,6 +204,11 @@ Result<Json> json_body(const http::Request& request) {
     return body;
 }
 
+Result<std::string> optional_parameter(const http::Request& request, std::string_view name) {
+    Result<std::string> value = request.parameter(name);
+    return !value && value.error().code == Code::not_found ? Result<std::string>(std::string{}) : value;
+}
+
 Result<std::int64_t> number_parameter(const http::Request& request, std::string_view name, std::int64_t otherwise,
                                       std::int64_t most) {
     Result<std::string> text = request.parameter(name);

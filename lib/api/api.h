@@ -12,10 +12,12 @@
 #include "base/secret_box.h"
 #include "catalog/catalog.h"
 #include "http/message.h"
+#include "limit/fair_gate.h"
 #include "pipeline/pipeline.h"
 #include "stats/ledger.h"
 #include "tenant/manager.h"
 #include "tenant/stats_reader.h"
+#include "trace/exporter.h"
 
 namespace mt::api {
 
@@ -53,6 +55,8 @@ struct Services {
     std::function<std::int64_t()> connections = nullptr;               ///< open now, for metrics
     std::function<Result<SecretBox>()> secret_box = nullptr;           ///< seals tenants' own secrets
     std::function<std::vector<UpstreamSample>()> upstreams = nullptr;  ///< for metrics
+    std::function<TraceCounts()> traces = nullptr;                     ///< for metrics
+    const FairGate* gate = nullptr;                                    ///< for metrics
     std::atomic<bool> draining{false};
     Refusals refusals{};          ///< told by Api::refused
     std::int64_t started_ns = 0;  ///< Clock::boot_ns at the start

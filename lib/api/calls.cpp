@@ -31,6 +31,10 @@ void fill_call(Call& call, const Exchange& exchange, std::string tenant_id) {
     call.context.deadline_ns = exchange.services.clock.boot_ns() + exchange.services.request_timeout_ms * 1'000'000;
     call.tenant_id = std::move(tenant_id);
     call.presented_key = presented_key(exchange.request);
+    if (const auto parent = exchange.request.field("traceparent")) {
+        call.trace_parent = parse_traceparent(*parent, exchange.request.field("tracestate").value_or(""));
+    }
+    call.method = exchange.request.method;
     call.route = exchange.route.name;
     call.peer = exchange.request.peer;
     call.cache_allowed = !refuses_cache(exchange.request);

@@ -72,6 +72,9 @@ Result<http::Response> admin_model(Exchange& exchange);
 /// Reads a JSON object from the body. Errors: unsupported_media, invalid.
 Result<Json> json_body(const http::Request& request);
 
+/// A parameter of the query, empty when it is absent. Errors: invalid.
+Result<std::string> optional_parameter(const http::Request& request, std::string_view name);
+
 /// A whole number from the query, `otherwise` when absent. Errors: invalid (outside 1..most).
 Result<std::int64_t> number_parameter(const http::Request& request, std::string_view name, std::int64_t otherwise,
                                       std::int64_t most);

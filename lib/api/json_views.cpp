@@ -20,6 +20,28 @@ Json time_or_null(const std::optional<WallTime>& time) {
     return time ? Json(format_rfc3339(*time)) : Json(nullptr);
 }
 
+// Everything that is counted.
+Json counts_json(const Totals& totals) {
+    return {{"requests", totals.requests()},
+            {"allowed", totals.allowed()},
+            {"denied", totals.denied()},
+            {"avg_latency_ms", three_decimals(totals.average_latency_ms())},
+            {"served", totals.of(Counter::served)},
+            {"errors", totals.of(Counter::failed)},
+            {"unauthorized", totals.of(Counter::unauthorized)},
+            {"denied_by_reason",
+             {{"requests", totals.of(Counter::denied_requests)},
+              {"tokens", totals.of(Counter::denied_tokens)},
+              {"concurrency", totals.of(Counter::denied_concurrency)},
+              {"budget", totals.of(Counter::denied_budget)},
+              {"feature", totals.of(Counter::denied_feature)},
+              {"overload", totals.of(Counter::denied_overload)}}},
+            {"cache_hits", totals.of(Counter::cache_hits)},
+            {"cache_misses", totals.of(Counter::cache_misses)},
+            {"tokens_in", totals.of(Counter::tokens_in)},
+            {"tokens_out", totals.of(Counter::tokens_out)}};
+}
+
 std::optional<Value> to_value(const Json& json) {
     if (json.is_number_unsigned() && json.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
         return std::nullopt;
@@ -41,28 +63,11 @@ std::optional<Value> to_value(const Json& json) {
 }  // namespace
 
 Json stats_json(const TenantSample& sample) {
-    const Totals& totals = sample.totals;
-    return {{"requests", totals.requests()},
-            {"allowed", totals.allowed()},
-            {"denied", totals.denied()},
-            {"avg_latency_ms", three_decimals(totals.average_latency_ms())},
-            {"served", totals.of(Counter::served)},
-            {"errors", totals.of(Counter::failed)},
-            {"unauthorized", totals.of(Counter::unauthorized)},
-            {"denied_by_reason",
-             {{"requests", totals.of(Counter::denied_requests)},
-              {"tokens", totals.of(Counter::denied_tokens)},
-              {"concurrency", totals.of(Counter::denied_concurrency)},
-              {"budget", totals.of(Counter::denied_budget)},
-              {"feature", totals.of(Counter::denied_feature)},
-              {"overload", totals.of(Counter::denied_overload)}}},
-            {"cache_hits", totals.of(Counter::cache_hits)},
-            {"cache_misses", totals.of(Counter::cache_misses)},
-            {"tokens_in", totals.of(Counter::tokens_in)},
-            {"tokens_out", totals.of(Counter::tokens_out)},
-            {"storage_bytes", sample.gauges.storage_bytes},
-            {"cache_entries", sample.gauges.cache_entries},
-            {"in_flight", sample.gauges.in_flight}};
+    Json json = counts_json(sample.totals);
+    json["storage_bytes"] = sample.gauges.storage_bytes;
+    json["cache_entries"] = sample.gauges.cache_entries;
+    json["in_flight"] = sample.gauges.in_flight;
+    return json;
 }
 
 Json all_stats_json(const std::vector<TenantSample>& samples) {
@@ -77,6 +82,13 @@ Json percentiles_json(const Totals& totals) {
     return {{"p50", three_decimals(totals.latency_percentile_ms(0.50))},
             {"p90", three_decimals(totals.latency_percentile_ms(0.90))},
             {"p99", three_decimals(totals.latency_percentile_ms(0.99))}};
+}
+
+Json period_json(const Period& period) {
+    Json json{{"start", format_rfc3339(period.start)}};
+    json.update(counts_json(period.totals));
+    json["latency_ms"] = percentiles_json(period.totals);
+    return json;
 }
 
 Json tenant_row_json(const TenantRecord& record) {

@@ -7,6 +7,7 @@
 #include "api/reply.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "stats/history.h"
 #include "stats/metrics.h"
 
 // What the JSON of this program looks like, for HTTP and the command line alike. Fields are only ever added. Times are
@@ -19,6 +20,8 @@ Json stats_json(const TenantSample& sample);
 Json all_stats_json(const std::vector<TenantSample>& samples);
 /// {"p50", "p90", "p99"} of the latency in milliseconds.
 Json percentiles_json(const Totals& totals);
+/// One step of a series: when it began, what was counted in it, percentiles.
+Json period_json(const Period& period);
 
 /// A listing's row: id, name, plan, status, generation, created_at.
 Json tenant_row_json(const TenantRecord& record);

@@ -6,6 +6,8 @@
 
 #include "api/exchange.h"
 #include "api/json_views.h"
+#include "base/blocking.h"
+#include "stats/process_usage.h"
 
 namespace mt::api {
 
@@ -21,12 +23,46 @@ Result<std::vector<TenantSample>> all_samples(const Exchange& exchange) {
     return samples;
 }
 
+GateSample gate_sample(const FairGate* gate) {
+    const GateStatus status = gate == nullptr ? GateStatus{} : gate->status();
+    return {status.slots, status.running, status.waiting, status.refused_full, status.refused_timeout};
+}
+
+ReportSample report_sample(const Services& services) {
+    const TraceCounts traces = services.traces ? services.traces() : TraceCounts{};
+    const LedgerHealth ledger = services.ledger.health();
+    return {services.log.dropped(), traces.exported,      traces.dropped, traces.queued,
+            ledger.failing_tenants, ledger.failed_writes, ledger.written};
+}
+
+ProcessSample process_sample(const Services& services) {
+    ProcessSample process;
+    const CallMeters& meters = services.pipeline.meters;
+    process.invalid_requests = services.pipeline.invalid_requests.load();
+    process.refusals = services.refusals.list();
+    process.upstreams = services.upstreams ? services.upstreams() : std::vector<UpstreamSample>{};
+    process.connections = services.connections ? services.connections() : 0;
+    process.tenants = static_cast<std::int64_t>(services.tenants.loaded().size());
+    process.uptime_s = static_cast<double>(services.clock.boot_ns() - services.started_ns) / 1e9;
+    process.version = services.version;
+    process.gate = gate_sample(services.gate);
+    process.reports = report_sample(services);
+    process.usage = read_process_usage();
+    process.request = meters.request.sample();
+    process.first_token = meters.first_token.sample();
+    process.upstream = meters.upstream.sample();
+    process.overhead = meters.overhead.sample();
+    process.errors = meters.errors();
+    return process;
+}
+
 }  // namespace
 
 Result<http::Response> stats(Exchange& exchange) {
     if (Result<void> allowed = authorize_reader(exchange); !allowed) {
         return std::move(allowed).error();
     }
+    const Result<BlockingRegion> region = BlockingRegion::enter();  // as metrics
     Result<std::vector<TenantSample>> samples = all_samples(exchange);
     if (!samples) {
         return std::move(samples).error();
@@ -40,22 +76,17 @@ Result<http::Response> metrics(Exchange& exchange) {
     if (Result<void> allowed = authorize_reader(exchange); !allowed) {
         return std::move(allowed).error();
     }
+    // A page of many tenants takes milliseconds, in which another thread answers calls. Where none is left it is made
+    // all the same: that is when somebody needs it.
+    const Result<BlockingRegion> region = BlockingRegion::enter();
     const Services& services = exchange.services;
-    Result<std::vector<TenantSample>> samples = all_samples(exchange);
+    Result<std::vector<TenantSample>> samples = services.stats.series(services.ledger.series());
     if (!samples) {
         return std::move(samples).error();
     }
-    ProcessSample process;
-    process.invalid_requests = services.pipeline.invalid_requests.load();
-    process.refusals = services.refusals.list();
-    process.upstreams = services.upstreams ? services.upstreams() : std::vector<UpstreamSample>{};
-    process.connections = services.connections ? services.connections() : 0;
-    process.tenants = static_cast<std::int64_t>(services.tenants.loaded().size());
-    process.uptime_s = static_cast<double>(services.clock.boot_ns() - services.started_ns) / 1e9;
-    process.version = services.version;
     http::Response reply;
     reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    reply.body = render_metrics(*samples, process);
+    reply.body = render_metrics(*samples, process_sample(services));
     return reply;
 }
 
@@ -68,15 +99,24 @@ Result<http::Response> health(Exchange& /*exchange*/) {
 
 Result<http::Response> ready(Exchange& exchange) {
     const Services& services = exchange.services;
+    const LedgerHealth ledger = services.ledger.health();
     std::optional<Error> fault;
     if (services.draining.load()) {
         fault = Error{Code::unavailable, "the server is shutting down"};
-    } else if (std::optional<Error> ledger = services.ledger.fault()) {
-        fault = Error{Code::unavailable, fmt::format("statistics cannot be written ({})", describe(ledger->code).name)};
+    } else if (ledger.fault) {
+        fault = Error{Code::unavailable,
+                      fmt::format("statistics cannot be written ({})", describe(ledger.fault->code).name)};
     } else if (std::optional<Error> tenants = services.tenants.fault()) {
         fault = Error{Code::unavailable, fmt::format("the catalog cannot be read ({})", describe(tenants->code).name)};
     }
-    return fault ? Result<http::Response>(*std::move(fault)) : health(exchange);
+    if (fault) {
+        return *std::move(fault);
+    }
+    Result<http::Response> reply = health(exchange);
+    if (ledger.failing_tenants > 0) {  // their own files are at fault: no reason to send everybody elsewhere
+        reply->body += fmt::format("tenants whose statistics cannot be written: {}\n", ledger.failing_tenants);
+    }
+    return reply;
 }
 
 }  // namespace mt::api

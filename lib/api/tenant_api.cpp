@@ -77,12 +77,6 @@ Result<Question> question_from_json(const http::Request& request, const std::str
     return Question{*std::move(message), session->empty() ? from_query : *session};
 }
 
-// Nothing when the parameter is absent.
-Result<std::string> optional_parameter(const http::Request& request, std::string_view name) {
-    Result<std::string> value = request.parameter(name);
-    return !value && value.error().code == Code::not_found ? Result<std::string>(std::string{}) : value;
-}
-
 Result<Question> question_of(const http::Request& request) {
     Result<std::string> session = optional_parameter(request, "session");
     if (!session) {
@@ -152,48 +146,6 @@ Result<http::Response> ask(Exchange& exchange) {
         add_limit_fields(reply, *call.limit);
     }
     return reply;
-}
-
-Result<http::Response> tenant_stats(Exchange& exchange) {
-    constexpr std::string_view k_feature = "advanced-analytics";
-    Result<std::shared_ptr<const Tenant>> tenant = own_tenant(exchange, exchange.route.arguments[0]);
-    if (!tenant) {
-        return std::move(tenant).error();
-    }
-    const bool analytics = (*tenant)->config.has_feature(k_feature);
-    (*tenant)->update_gauges();
-    TenantSample sample{(*tenant)->record.id, (*tenant)->counters->totals(), (*tenant)->counters->slot().gauges()};
-    Json json = stats_json(sample);
-    if (analytics) {
-        json["latency_ms"] = percentiles_json(sample.totals);
-    }
-    Result<std::string> since = optional_parameter(exchange.request, "since");
-    if (!since) {
-        return std::move(since).error();
-    }
-    if (!since->empty()) {
-        if (!analytics) {
-            return Error{Code::feature_required,
-                         fmt::format("history needs the feature '{}', which is not part of this plan", k_feature),
-                         std::string(k_feature)};
-        }
-        Result<std::chrono::milliseconds> period = parse_duration(*since);
-        if (!period) {
-            return Error{Code::invalid, "since: " + period.error().message};
-        }
-        if (Result<void> flushed = exchange.services.ledger.flush((*tenant)->record.uid); !flushed) {
-            return std::move(flushed).error();
-        }
-        const WallTime from = exchange.services.clock.wall() - *period;
-        Result<Totals> totals = totals_since(exchange.services.files, sample.tenant, from);
-        if (!totals) {
-            return std::move(totals).error();
-        }
-        sample.totals = *totals;
-        json["since"] = {
-            {"from", format_rfc3339(from)}, {"totals", stats_json(sample)}, {"latency_ms", percentiles_json(*totals)}};
-    }
-    return json_reply(200, json);
 }
 
 Result<http::Response> sessions(Exchange& exchange) {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t k_parent_size = 55;  // 00-<32>-<16>-<2>
 constexpr std::size_t k_longest_state = 512;
+constexpr std::size_t k_longest_value = 1024;
 
 int digit(char c) {
     if (c >= '0' && c <= '9') {
@@ -170,6 +171,9 @@ Span::~Span() {
 
 void Span::set(std::string_view name, SpanValue value) {
     if (m_recording) {
+        if (std::string* text = std::get_if<std::string>(&value); text != nullptr && text->size() > k_longest_value) {
+            text->resize(k_longest_value);
+        }
         m_trace->m_spans[m_index].attributes.emplace_back(name, std::move(value));
     }
 }

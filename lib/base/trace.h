@@ -116,7 +116,8 @@ class Span {
 
     /// Whether attributes go anywhere: ask before making costly ones.
     [[nodiscard]] bool recording() const { return m_recording; }
-    /// `name` is a literal (OpenTelemetry semantic conventions). Never a key, a prompt or an answer.
+    /// `name` is a literal (OpenTelemetry semantic conventions). Never a key, a prompt or an answer. Texts, which may
+    /// be another server's, are cut to 1 KiB.
     void set(std::string_view name, SpanValue value);
     /// Marks it as failed: `type` is a word from a closed set, kept as error.type.
     void fail(std::string_view type);

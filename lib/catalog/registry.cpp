@@ -218,6 +218,18 @@ Changes Registry::changes_since(std::int64_t sequence) {
     return changes;
 }
 
+WallTime Registry::note_writer(std::string_view writer, WallTime now) {
+    m_database
+        .query(
+            "INSERT INTO ledger_writers SELECT ?1, iif(EXISTS(SELECT 1 FROM ledger_writers), ?2, 0) "
+            "WHERE true ON CONFLICT(writer) DO NOTHING")
+        .bind(1, writer)
+        .bind(2, to_ms(now))
+        .execute();
+    Query row = m_database.query("SELECT since_ms FROM ledger_writers WHERE writer = ?");
+    return row.bind(1, writer).step() ? from_ms(row.integer(0)) : now;
+}
+
 std::int64_t Registry::next_change() {
     m_database.query("UPDATE counters SET value = value + 1 WHERE name = 'change'").execute();
     return counter("change");

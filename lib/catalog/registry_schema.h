@@ -9,7 +9,8 @@ namespace mt {
 
 // registry.db: the index for routing and authentication. `changed` is the value of counters.change at the last change.
 // configured_keys: whose key_hashes an id stands in; the hashes themselves are in the tenant's file.
-inline constexpr std::array<std::string_view, 2> k_registry_steps{R"sql(
+// ledger_writers: who has ever counted in this folder, one slot file each, and since when; 0: the first.
+inline constexpr std::array<std::string_view, 3> k_registry_steps{R"sql(
 CREATE TABLE tenants(
     id TEXT PRIMARY KEY, uid TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, auth TEXT NOT NULL,
     status TEXT NOT NULL CHECK(status IN ('active', 'suspended', 'removing', 'removed')),
@@ -30,6 +31,9 @@ INSERT INTO counters VALUES('change', 0), ('operator_keys', 0);
                                                                   R"sql(
 CREATE TABLE configured_keys(key_id TEXT, tenant TEXT, PRIMARY KEY(key_id, tenant)) STRICT, WITHOUT ROWID;
 CREATE INDEX configured_keys_by_tenant ON configured_keys(tenant);
+)sql",
+                                                                  R"sql(
+CREATE TABLE ledger_writers(writer TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )sql"};
 inline constexpr SchemaPart k_registry_part{"registry", k_registry_steps};
 

@@ -32,6 +32,9 @@ struct ServerConfig {
     std::int64_t max_stream_buffer = 256LL * 1024;    ///< bytes of a stream that its client has not read yet
     std::int64_t max_blocking = 2048;                 ///< calls that wait for something at the same time
     std::int64_t max_in_flight = 4096;                ///< complete requests without a reply
+    std::int64_t max_concurrency = 0;                 ///< agent slots; 0: half of max_blocking
+    std::int64_t queue_timeout_ms = 10'000;           ///< longest wait for an agent slot
+    std::int64_t metrics_tenants = 1000;              ///< tenants with time series of their own
     std::int64_t max_connections = 1'000'000;         ///< fewer where the system allows fewer descriptors
     std::int64_t max_connections_per_peer = 1024;     ///< of one address; not for loopback and trusted proxies
     std::vector<std::string> trusted_proxies;         ///< networks whose forwarding fields are believed

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/trace.h"
 #include "pipeline/stages.h"
 
 namespace mt::stages {
@@ -40,11 +41,13 @@ Cost used_by(const Call& call, const Result<void>& outcome) {
 }  // namespace
 
 Result<void> admit(Call& call, PipelineServices& /*services*/, const Next& next) {
+    Span span(call.context.trace, SpanKind::internal, "admit");
     Limits& limits = *call.tenant->limits;
     const Cost cost = reservation(*call.question, *call.tenant->agent, limits);
     Result<Permit> permit = limits.admit(cost, call.context);
     if (!permit) {
         call.limit = limits.status();
+        span.fail(permit.error().reason);
         return std::move(permit).error();
     }
     call.limit = permit->status();

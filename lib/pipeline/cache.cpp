@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/answer_codec.h"
+#include "base/trace.h"
 #include "pipeline/stages.h"
 
 namespace mt::stages {
@@ -82,12 +83,7 @@ Result<std::string> compute(Call& call, const Next& next, std::stop_token stop, 
     return encode_answer(call.answer);
 }
 
-}  // namespace
-
-Result<void> cache(Call& call, PipelineServices& /*services*/, const Next& next) {
-    if (!may_be_kept(call)) {
-        return next(call);
-    }
+Result<void> answer_or_share(Call& call, const Next& next) {
     const Tenant& tenant = *call.tenant;
     const std::string key = key_of(*call.question);
     if (std::optional<std::string> kept = tenant.cache->get(key)) {
@@ -116,6 +112,17 @@ Result<void> cache(Call& call, PipelineServices& /*services*/, const Next& next)
     std::optional<Answer> answer = decode_answer(*outcome.value);
     return answer ? deliver(call, *std::move(answer))
                   : Result<void>{Error{Code::internal, "an answer of an identical call cannot be read"}};
+}
+
+}  // namespace
+
+Result<void> cache(Call& call, PipelineServices& /*services*/, const Next& next) {
+    Span span(call.context.trace, SpanKind::internal, "cache");
+    Result<void> outcome = may_be_kept(call) ? answer_or_share(call, next) : next(call);
+    if (span.recording()) {
+        span.set("mtagent.cache", std::string(to_string(call.cache)));
+    }
+    return outcome;
 }
 
 }  // namespace mt::stages

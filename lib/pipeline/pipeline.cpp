@@ -10,13 +10,14 @@ namespace {
 // The way of a call, down and back once. observe is outermost so that nothing is missed; authentication comes before
 // the limiter so that a stranger cannot spend a tenant's quota; validation comes after it so that a stranger learns
 // nothing.
-constexpr std::array<Stage, 7> k_stages{
-    stages::observe,       // counters, log line
+constexpr std::array<Stage, 8> k_stages{
+    stages::observe,       // counters, log line, spans
     stages::authenticate,  // 401
     stages::validate,      // 400, 413
     stages::authorize,     // 403
     stages::admit,         // 429
     stages::cache,         // X-Cache
+    stages::slot,          // 503
     stages::agent,         // the answer
 };
 

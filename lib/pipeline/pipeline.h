@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "base/trace.h"
 #include "pipeline/call.h"
+#include "stats/call_meters.h"
 #include "tenant/manager.h"
 
 namespace mt {
@@ -19,6 +21,8 @@ struct PipelineServices {
     Log& log;
     std::atomic<bool> access_log{true};             ///< a log line per call
     std::atomic<std::int64_t> invalid_requests{0};  ///< calls that belong to no tenant's numbers
+    Tracer* tracer = nullptr;                       ///< null: nothing is traced
+    CallMeters meters{};
 };
 
 class Next;

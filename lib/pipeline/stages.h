@@ -16,6 +16,8 @@ Result<void> authorize(Call& call, PipelineServices& services, const Next& next)
 Result<void> admit(Call& call, PipelineServices& services, const Next& next);
 /// Answers from the cache, and identical questions in flight are computed once.
 Result<void> cache(Call& call, PipelineServices& services, const Next& next);
+/// Takes an agent slot, or waits for one in the tenant's queue.
+Result<void> slot(Call& call, PipelineServices& services, const Next& next);
 /// Innermost: the agent.
 Result<void> agent(Call& call, PipelineServices& services, const Next& next);
 

@@ -228,6 +228,13 @@ Result<void> Database::run(const std::function<Result<void>()>& work) {
     }
 }
 
+Result<void> Database::snapshot(const std::function<Result<void>()>& work) {
+    return run([&]() -> Result<void> {
+        const SQLite::Transaction transaction(m_handle->database, SQLite::TransactionBehavior::DEFERRED);
+        return work();  // nothing to commit
+    });
+}
+
 Result<void> Database::transaction(const std::function<Result<void>()>& work) {
     return run([&]() -> Result<void> {
         SQLite::Transaction transaction(m_handle->database, SQLite::TransactionBehavior::IMMEDIATE);

@@ -78,7 +78,10 @@ class Database {
     /// Runs `work`, turning SQLite's exceptions into errors: busy, storage_full, unavailable, failed.
     Result<void> run(const std::function<Result<void>()>& work);
 
-    /// The same inside BEGIN IMMEDIATE ... COMMIT; rolled back when `work` fails.
+    /// The same with all reads from one moment.
+    Result<void> snapshot(const std::function<Result<void>()>& work);
+
+    /// The same as run() inside BEGIN IMMEDIATE ... COMMIT; rolled back when `work` fails.
     Result<void> transaction(const std::function<Result<void>()>& work);
 
     /// The prepared statement for `sql`, kept for the next time. Inside run() only: it throws.

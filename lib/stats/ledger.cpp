@@ -3,11 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
-#include <map>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -16,104 +15,9 @@
 namespace mt {
 namespace {
 
-constexpr std::chrono::seconds k_interval{1};
-
-// Rows by name, so that an older or newer program reads what it knows.
-constexpr std::array<std::string_view, 1> k_stats_steps{R"sql(
-CREATE TABLE stats_totals(
-    writer TEXT NOT NULL, counter TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY(writer, counter))
-    STRICT, WITHOUT ROWID;
-CREATE TABLE stats_minutes(
-    minute INTEGER NOT NULL, counter TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY(minute, counter))
-    STRICT, WITHOUT ROWID;
-)sql"};
-constexpr SchemaPart k_stats_part{"stats", k_stats_steps};
-
-// All values of a Totals with their names; latency buckets are "latency_le_<bound in us>" and "latency_le_inf".
-constexpr std::size_t k_values = k_counters + k_buckets;
-
-std::string name_of(std::size_t value) {
-    if (value < k_counters) {
-        return std::string(k_counter_names[value]);
-    }
-    const std::size_t bucket = value - k_counters;
-    return bucket < k_bucket_bounds_us.size() ? fmt::format("latency_le_{}", k_bucket_bounds_us[bucket])
-                                              : "latency_le_inf";
-}
-
-const std::array<std::string, k_values>& names() {
-    static const auto k_names = [] {
-        std::array<std::string, k_values> made;
-        for (std::size_t i = 0; i < k_values; ++i) {
-            made[i] = name_of(i);
-        }
-        return made;
-    }();
-    return k_names;
-}
-
-std::int64_t& value_at(Totals& totals, std::size_t value) {
-    return value < k_counters ? totals.counters[value] : totals.buckets[value - k_counters];
-}
-
-void add_row(Totals& totals, const std::string& name, std::int64_t amount) {
-    const auto found = std::find(names().begin(), names().end(), name);
-    if (found != names().end()) {
-        value_at(totals, static_cast<std::size_t>(found - names().begin())) += amount;
-    }
-}
-
-struct StoredTotals {
-    Totals own;
-    Totals others;
-};
-
-Result<StoredTotals> read_totals(TenantFiles& files, std::string_view tenant, const std::string& writer) {
-    StoredTotals stored;
-    Result<void> read = files.read(tenant, k_stats_part, [&](Database& database) -> Result<void> {
-        Query row = database.query("SELECT writer, counter, value FROM stats_totals");
-        while (row.step()) {
-            add_row(row.text(0) == writer ? stored.own : stored.others, row.text(1), row.integer(2));
-        }
-        return {};
-    });
-    return read ? Result<StoredTotals>(stored) : Result<StoredTotals>(std::move(read).error());
-}
-
-// What one flush of a tenant writes.
-struct Flush {
-    Totals before;
-    Totals now;
-    std::int64_t minute = 0;
-};
-
-Result<void> write_totals(TenantFiles& files, const std::string& tenant, const std::string& writer, Flush flush) {
-    return files.write(tenant, k_stats_part, [&](Database& database) -> Result<void> {
-        for (std::size_t i = 0; i < k_values; ++i) {
-            const std::int64_t difference = value_at(flush.now, i) - value_at(flush.before, i);
-            if (difference == 0) {
-                continue;
-            }
-            database
-                .query(
-                    "INSERT INTO stats_totals VALUES(?, ?, ?) "
-                    "ON CONFLICT(writer, counter) DO UPDATE SET value = excluded.value")
-                .bind(1, writer)
-                .bind(2, names()[i])
-                .bind(3, value_at(flush.now, i))
-                .execute();
-            database
-                .query(
-                    "INSERT INTO stats_minutes VALUES(?, ?, ?) "
-                    "ON CONFLICT(minute, counter) DO UPDATE SET value = value + excluded.value")
-                .bind(1, flush.minute)
-                .bind(2, names()[i])
-                .bind(3, difference)
-                .execute();
-        }
-        return {};
-    });
-}
+constexpr std::chrono::milliseconds k_interval{1000};
+constexpr std::int64_t k_patience_ns = 2'000'000'000;  // of one flush with files that failed before
+constexpr std::int64_t k_never = -1;
 
 // A slot behind its stored row (power loss wrote the file but not the page) is brought up to it.
 void raise_to(Slot& slot, const Totals& stored) {
@@ -128,6 +32,14 @@ void raise_to(Slot& slot, const Totals& stored) {
     for (std::size_t i = 0; i < k_buckets; ++i) {
         raise(slot.buckets[i], stored.buckets[i]);
     }
+}
+
+bool is_shared_fault(const Error& error) {
+    return error.code == Code::storage_full || error.code == Code::unavailable;
+}
+
+std::int64_t hour_of(WallTime time) {
+    return std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
 }
 
 }  // namespace
@@ -147,49 +59,85 @@ void TenantCounters::record(const CallRecord& call) {
         add(Counter::tokens_in, call.tokens_in);
         add(Counter::tokens_out, call.tokens_out);
     }
-    add(call.outcome, 1);
+    // In this order, and the other way round in settle(), so that no count is missed by both.
+    m_slot.counters[static_cast<std::size_t>(call.outcome)].fetch_add(1);
+    if (!m_changed.load() && !m_changed.exchange(true)) {
+        m_on_change();
+    }
 }
 
-Totals TenantCounters::totals() const {
-    Totals sum = m_slot.totals();
-    sum += m_others;
-    return sum;
+Totals TenantCounters::settle() {
+    m_changed.exchange(false);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return m_slot.totals();
 }
 
 struct Ledger::State {
-    State(SlotFile& slot_file, TenantFiles& tenant_files, const Clock& the_clock, Log& the_log)
-        : slots(slot_file), files(tenant_files), clock(the_clock), log(the_log) {}
+    // One tenant's life. The mutex is held while its file is written.
+    struct Account {
+        std::string tenant;
+        std::string uid;
+        std::shared_ptr<TenantCounters> counters;
+        std::mutex mutex{};
+        bool erased = false;
+        bool failing = false;
+        std::int64_t folded_hour = k_never;
+    };
+    using AccountPtr = std::shared_ptr<Account>;
+
+    State(SlotFile& slot_file, TenantFiles& tenant_files, const Clock& the_clock, Log& the_log, std::size_t most_series)
+        : slots(slot_file), files(tenant_files), clock(the_clock), log(the_log), series(slot_file, most_series) {}
 
     SlotFile& slots;
     TenantFiles& files;
     const Clock& clock;
     Log& log;
+    TenantSeries series;
 
-    struct Account {
-        std::string tenant;
-        std::shared_ptr<TenantCounters> counters;
-        Totals flushed;
-        bool failing = false;
-    };
-    mutable std::mutex mutex;                 // guards accounts; held while writing, so that erase() waits for a flush
-    mutable std::mutex fault_mutex;           // guards fault, so that asking for it waits for nothing
-    std::map<std::string, Account> accounts;  // by uid
-    std::optional<Error> fault;
+    mutable std::mutex mutex;                              // guards the three below; held for moments only
+    std::unordered_map<std::string, AccountPtr> accounts;  // by uid
+    std::vector<std::string> changed;                      // uids; some may be gone
+    LedgerHealth health;
+
+    std::mutex opening;   // one reads a file into a slot at a time
+    std::mutex flushing;  // one flushes at a time
 
     std::condition_variable_any wake;
     std::mutex wake_mutex;
     std::jthread thread;  // last: it uses everything above
 
-    // Writes one account if it changed. Its faults are logged when they start and end.
-    Result<void> write(Account& account) {
-        const Totals now = account.counters->slot().totals();
-        if (now == account.flushed) {
+    [[nodiscard]] AccountPtr find(const std::string& uid) const {
+        const std::lock_guard lock(mutex);
+        const auto found = accounts.find(uid);
+        return found == accounts.end() ? nullptr : found->second;
+    }
+
+    void mark(const std::string& uid) {
+        const std::lock_guard lock(mutex);
+        changed.push_back(uid);
+    }
+
+    // The stored numbers of this writer, those of all former ones included.
+    Result<Totals> take_over(const std::string& tenant, const Totals& live) {
+        History history(files, tenant, slots.writer());
+        Result<StoredTotals> stored = history.totals();
+        if (!stored) {
+            return std::move(stored).error();
+        }
+        return stored->others == Totals{} ? Result<Totals>(stored->own) : history.adopt(live, clock.wall());
+    }
+
+    // Writes one account. Its faults are logged when they start and end.
+    Result<void> write(Account& account, WallTime at) {
+        const std::lock_guard lock(account.mutex);
+        if (account.erased) {
             return {};
         }
-        const std::int64_t minute = std::chrono::floor<std::chrono::minutes>(clock.wall()).time_since_epoch().count();
-        Result<void> written = write_totals(files, account.tenant, slots.writer(), {account.flushed, now, minute});
-        if (written) {
-            account.flushed = now;
+        History history(files, account.tenant, slots.writer());
+        Result<void> written = history.write(account.counters->settle(), at);
+        if (written && account.folded_hour != hour_of(at)) {
+            written = history.fold(at, {});
+            account.folded_hour = written ? hour_of(at) : k_never;
         }
         if (!written && !account.failing) {
             log.error(fmt::format("statistics of tenant '{}' cannot be written: {}", account.tenant,
@@ -200,25 +148,112 @@ struct Ledger::State {
         account.failing = !written;
         return written;
     }
+
+    Result<void> flush(WallTime at) {
+        const std::lock_guard one(flushing);
+        std::vector<std::string> uids;
+        {
+            const std::lock_guard lock(mutex);
+            uids.swap(changed);
+        }
+        Round round;
+        std::vector<AccountPtr> failing;  // a file that somebody has locked is waited for: the others come first
+        for (const AccountPtr& account : find_all(std::move(uids))) {
+            if (account->failing) {
+                failing.push_back(account);
+            } else {
+                write(account, at, round);
+            }
+        }
+        const std::int64_t began_ns = clock.boot_ns();
+        for (const AccountPtr& account : failing) {
+            if (clock.boot_ns() - began_ns < k_patience_ns) {
+                write(account, at, round);
+            } else {
+                round.failed.push_back(account->uid);
+            }
+        }
+        note(round);
+        return round.outcome;
+    }
+
+    // What becomes of one flush.
+    struct Round {
+        std::size_t written = 0;
+        std::vector<std::string> failed{};  // uids
+        Result<void> outcome{};             // the first error
+    };
+
+    void write(const AccountPtr& account, WallTime at, Round& round) {
+        Result<void> written = write(*account, at);
+        round.written += written ? 1U : 0U;
+        if (!written) {
+            round.failed.push_back(account->uid);
+        }
+        if (!written && round.outcome) {
+            round.outcome = std::move(written);
+        }
+    }
+
+    // Each once, without those that are gone.
+    [[nodiscard]] std::vector<AccountPtr> find_all(std::vector<std::string> uids) const {
+        std::sort(uids.begin(), uids.end());
+        uids.erase(std::unique(uids.begin(), uids.end()), uids.end());
+        const std::lock_guard lock(mutex);
+        std::vector<AccountPtr> found;
+        for (const std::string& uid : uids) {
+            const auto account = accounts.find(uid);
+            if (account != accounts.end()) {
+                found.push_back(account->second);
+            }
+        }
+        return found;
+    }
+
+    void note(const Round& round) {
+        const std::lock_guard lock(mutex);
+        changed.insert(changed.end(), round.failed.begin(), round.failed.end());
+        health.failing_tenants = static_cast<std::int64_t>(round.failed.size());
+        health.failed_writes += static_cast<std::int64_t>(round.failed.size());
+        health.written += static_cast<std::int64_t>(round.written);
+        const bool none = round.written == 0 && !round.outcome;
+        health.fault =
+            none && is_shared_fault(round.outcome.error()) ? std::optional(round.outcome.error()) : std::nullopt;
+    }
+
+    // Waits for the next full second of wall time. Then the minute that has just ended is still written as such, and
+    // no flush belongs to two.
+    [[nodiscard]] std::chrono::milliseconds until_next() const {
+        return k_interval - clock.wall().time_since_epoch() % k_interval;
+    }
+
+    void run(const std::stop_token& stop) {
+        std::unique_lock lock(wake_mutex);
+        while (!wake.wait_for(lock, stop, until_next(), [&] { return stop.stop_requested(); })) {
+            const Result<void> outcome = flush(clock.wall() - k_interval / 2);
+            static_cast<void>(outcome);  // noted in health() and logged; the next round tries again
+        }
+    }
 };
 
-Ledger::Ledger(SlotFile& slots, TenantFiles& files, const Clock& clock, Log& log)
-    : m_state(std::make_unique<State>(slots, files, clock, log)) {}
+Ledger::Ledger(SlotFile& slots, TenantFiles& files, const Clock& clock, Log& log, std::size_t most_series)
+    : m_state(std::make_unique<State>(slots, files, clock, log, most_series)) {}
 
 Ledger::~Ledger() {
     m_state->thread = {};  // joined while everything it uses is still there
 }
 
 Result<std::shared_ptr<TenantCounters>> Ledger::open(const std::string& tenant, const std::string& uid) {
-    Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_state->mutex);
+    const Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_state->opening);
     if (!lock) {
-        return std::move(lock).error();
+        return lock.error();
     }
-    const auto found = m_state->accounts.find(uid);
-    if (found != m_state->accounts.end()) {
-        return found->second.counters;
+    if (const State::AccountPtr known = m_state->find(uid)) {
+        return known->counters;
     }
-    Result<StoredTotals> stored = read_totals(m_state->files, tenant, m_state->slots.writer());
+    m_state->series.begin(tenant, uid);
+    const Slot* present = m_state->slots.find(uid);
+    Result<Totals> stored = m_state->take_over(tenant, present == nullptr ? Totals{} : present->totals());
     if (!stored) {
         return std::move(stored).error();
     }
@@ -226,56 +261,44 @@ Result<std::shared_ptr<TenantCounters>> Ledger::open(const std::string& tenant, 
     if (!slot) {
         return std::move(slot).error();
     }
-    raise_to(**slot, stored->own);
-    auto counters = std::make_shared<TenantCounters>(**slot, stored->others);
-    m_state->accounts.emplace(uid, State::Account{tenant, counters, stored->own});
+    raise_to(**slot, *stored);
+    auto counters = std::make_shared<TenantCounters>(**slot, [state = m_state.get(), uid] { state->mark(uid); });
+    const bool ahead = counters->totals() != *stored;
+    auto account = std::make_shared<State::Account>();
+    account->tenant = tenant;
+    account->uid = uid;
+    account->counters = counters;
+    const std::lock_guard guard(m_state->mutex);
+    m_state->accounts.emplace(uid, std::move(account));
+    if (ahead) {
+        m_state->changed.push_back(uid);
+    }
     return counters;
 }
 
 Result<void> Ledger::flush() {
-    const std::lock_guard lock(m_state->mutex);
-    Result<void> outcome;
-    std::size_t unchanged = 0;
-    std::size_t failed = 0;
-    for (auto& [uid, account] : m_state->accounts) {
-        unchanged += account.counters->slot().totals() == account.flushed ? 1U : 0U;
-        Result<void> written = m_state->write(account);
-        failed += written ? 0U : 1U;
-        if (!written && outcome) {
-            outcome = std::move(written);
-        }
-    }
-    const bool all = failed > 0 && failed + unchanged == m_state->accounts.size();
-    const bool shared =
-        !outcome && (outcome.error().code == Code::storage_full || outcome.error().code == Code::unavailable);
-    const std::lock_guard fault_lock(m_state->fault_mutex);
-    m_state->fault = all && shared ? std::optional(outcome.error()) : std::nullopt;
-    return outcome;
-}
-
-Result<void> Ledger::flush(const std::string& uid) {
-    const std::lock_guard lock(m_state->mutex);
-    const auto found = m_state->accounts.find(uid);
-    return found == m_state->accounts.end() ? Result<void>{} : m_state->write(found->second);
+    return m_state->flush(m_state->clock.wall());
 }
 
 void Ledger::erase(const std::string& tenant, const std::string& uid) {
-    const std::lock_guard lock(m_state->mutex);
-    const auto found = m_state->accounts.find(uid);
-    if (found != m_state->accounts.end() && found->second.tenant == tenant) {
-        m_state->accounts.erase(found);
+    State::AccountPtr account;
+    {
+        const std::lock_guard lock(m_state->mutex);
+        const auto found = m_state->accounts.find(uid);
+        if (found != m_state->accounts.end() && found->second->tenant == tenant) {
+            account = std::move(found->second);
+            m_state->accounts.erase(found);
+        }
     }
-    m_state->slots.release(uid);
+    if (account) {
+        const std::lock_guard lock(account->mutex);  // a flush in progress ends first
+        account->erased = true;
+    }
+    m_state->series.retire(tenant, uid);
 }
 
 void Ledger::start() {
-    m_state->thread = std::jthread([this](const std::stop_token& stop) {
-        std::unique_lock lock(m_state->wake_mutex);
-        while (!m_state->wake.wait_for(lock, stop, k_interval, [&] { return stop.stop_requested(); })) {
-            const Result<void> outcome = flush();
-            static_cast<void>(outcome);  // noted in fault() and logged; the next round tries again
-        }
-    });
+    m_state->thread = std::jthread([this](const std::stop_token& stop) { m_state->run(stop); });
 }
 
 Result<void> Ledger::stop() {
@@ -286,59 +309,13 @@ Result<void> Ledger::stop() {
     return flush();
 }
 
-std::optional<Error> Ledger::fault() const {
-    const std::lock_guard lock(m_state->fault_mutex);
-    return m_state->fault;
+LedgerHealth Ledger::health() const {
+    const std::lock_guard lock(m_state->mutex);
+    return m_state->health;
 }
 
-Result<Totals> stored_totals(TenantFiles& files, const SlotFile* slots, std::string_view tenant, std::string_view uid) {
-    const Slot* slot = slots == nullptr ? nullptr : slots->find(uid);
-    Result<StoredTotals> stored = read_totals(files, tenant, slots == nullptr ? std::string{} : slots->writer());
-    if (!stored) {
-        return std::move(stored).error();
-    }
-    Totals totals = slot == nullptr ? stored->own : slot->totals();
-    totals += stored->others;
-    return totals;
-}
-
-Result<std::vector<std::string>> verify_ledger(TenantFiles& files, const SlotFile* slots, std::string_view tenant,
-                                               std::string_view uid) {
-    // The slot is read after the rows: a running server only ever adds to it in between.
-    Result<StoredTotals> stored = read_totals(files, tenant, slots == nullptr ? std::string{} : slots->writer());
-    Result<Totals> minutes = totals_since(files, tenant, WallTime{});
-    if (!stored || !minutes) {
-        return stored ? std::move(minutes).error() : std::move(stored).error();
-    }
-    std::vector<std::string> faults;
-    Totals all = stored->own;
-    all += stored->others;
-    const Slot* slot = slots == nullptr ? nullptr : slots->find(uid);
-    Totals live = slot == nullptr ? stored->own : slot->totals();
-    for (std::size_t i = 0; i < k_values; ++i) {
-        if (value_at(all, i) > value_at(*minutes, i)) {
-            faults.push_back(fmt::format("tenant '{}': {} is {} in all but {} over its minutes", tenant, names()[i],
-                                         value_at(all, i), value_at(*minutes, i)));
-        }
-        if (value_at(live, i) < value_at(stored->own, i)) {
-            faults.push_back(fmt::format("tenant '{}': {} is {} in its slot but {} in its file", tenant, names()[i],
-                                         value_at(live, i), value_at(stored->own, i)));
-        }
-    }
-    return faults;
-}
-
-Result<Totals> totals_since(TenantFiles& files, std::string_view tenant, WallTime since) {
-    Totals totals;
-    Result<void> read = files.read(tenant, k_stats_part, [&](Database& database) -> Result<void> {
-        Query row = database.query("SELECT counter, SUM(value) FROM stats_minutes WHERE minute >= ? GROUP BY counter");
-        row.bind(1, std::int64_t{std::chrono::floor<std::chrono::minutes>(since).time_since_epoch().count()});
-        while (row.step()) {
-            add_row(totals, row.text(0), row.integer(1));
-        }
-        return {};
-    });
-    return read ? Result<Totals>(totals) : Result<Totals>(std::move(read).error());
+TenantSeries& Ledger::series() {
+    return m_state->series;
 }
 
 }  // namespace mt

@@ -1,18 +1,20 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "sqlite/tenant_files.h"
+#include "stats/history.h"
 #include "stats/slot_file.h"
+#include "stats/tenant_series.h"
 #include "stats/totals.h"
 
 namespace mt {
@@ -26,67 +28,70 @@ struct CallRecord {
     std::optional<bool> cache_hit{};  ///< nothing: the cache was not asked
 };
 
-/// The numbers of ONE tenant while it is loaded: its slot, and what other writers counted before. Thread-safe.
+/// The numbers of ONE tenant while it is loaded: its slot. Thread-safe.
 class TenantCounters {
   public:
-    TenantCounters(Slot& slot, const Totals& others) : m_slot(slot), m_others(others) {}
+    /// `on_change` is told when something is counted for the first time since settle(). The slot outlives this.
+    TenantCounters(Slot& slot, std::function<void()> on_change) : m_slot(slot), m_on_change(std::move(on_change)) {}
+    TenantCounters(const TenantCounters&) = delete;
+    TenantCounters& operator=(const TenantCounters&) = delete;
+    ~TenantCounters() = default;
 
     void record(const CallRecord& call);
-    [[nodiscard]] Totals totals() const;
+    [[nodiscard]] Totals totals() const { return m_slot.totals(); }
     [[nodiscard]] Slot& slot() { return m_slot; }
     [[nodiscard]] const Slot& slot() const { return m_slot; }
 
+    /// The totals to be written now; whatever is not among them is told to `on_change`.
+    [[nodiscard]] Totals settle();
+
   private:
     Slot& m_slot;
-    Totals m_others;
+    std::function<void()> m_on_change;
+    std::atomic<bool> m_changed{false};
+};
+
+/// How the writing goes.
+struct LedgerHealth {
+    std::int64_t failing_tenants = 0;  ///< whose numbers could not be written last time
+    std::int64_t failed_writes = 0;    ///< since the start
+    std::int64_t written = 0;          ///< tenants' numbers written since the start
+    std::optional<Error> fault{};      ///< why none at all could be written last time, for want of disk or rights
 };
 
 /// The ledger: live counts in slots, written once a second into each changed tenant's own file, as this writer's
-/// absolute totals and as the difference in the row of the present minute, in one transaction. Totals of a tenant are
-/// the sum over writers. Thread-safe.
+/// absolute totals and as the difference in the history, in one transaction (History). Whoever counts never waits for
+/// it. Thread-safe.
 class Ledger {
   public:
-    /// All references must outlive the ledger.
-    Ledger(SlotFile& slots, TenantFiles& files, const Clock& clock, Log& log);
+    /// All references must outlive the ledger. `most_series`: tenants with time series of their own.
+    Ledger(SlotFile& slots, TenantFiles& files, const Clock& clock, Log& log, std::size_t most_series = 1000);
     Ledger(const Ledger&) = delete;
     Ledger& operator=(const Ledger&) = delete;
     ~Ledger();
 
-    /// Counters of a tenant's life, loaded at first. Errors: storage_full (no slot), what the tenant's file says.
+    /// Counters of a tenant's life, loaded at first. This data folder has one writer at a time, so what others have
+    /// counted is finished, and is taken over. Errors: storage_full (no slot), what the tenant's file says.
     Result<std::shared_ptr<TenantCounters>> open(const std::string& tenant, const std::string& uid);
 
-    /// Writes what changed. What failed is tried again at the next call, nothing is lost. Returns the first error.
+    /// Writes what changed, into the minute of now. What failed is tried again at the next call, nothing is lost.
+    /// Returns the first error.
     Result<void> flush();
-    /// The same for one tenant's life; an unknown one is no error.
-    Result<void> flush(const std::string& uid);
 
-    /// Forgets a tenant that is being removed and clears its slot; nobody may use its counters any more.
+    /// Forgets a tenant that is being removed and releases its slot; nobody may use its counters any more.
     void erase(const std::string& tenant, const std::string& uid);
 
-    /// Starts the thread that flushes every second. Faults are logged when they start and end.
+    /// Starts the thread that flushes at every full second. Faults are logged when they start and end.
     void start();
     /// Ends the thread and flushes a last time. Idempotent.
     Result<void> stop();
 
-    /// Why no tenant's numbers at all could be written last time, for want of disk or rights; nothing while any could,
-    /// or when the fault is one tenant's own. For readiness.
-    [[nodiscard]] std::optional<Error> fault() const;
+    [[nodiscard]] LedgerHealth health() const;
+    [[nodiscard]] TenantSeries& series();
 
   private:
     struct State;
     std::unique_ptr<State> m_state;
 };
-
-/// Totals of a tenant that is not loaded in this process: its stored rows, and its slot where that is newer. `slots`
-/// may be null. Errors: what the tenant's file says.
-Result<Totals> stored_totals(TenantFiles& files, const SlotFile* slots, std::string_view tenant, std::string_view uid);
-
-/// Proves a tenant's books: its totals are the sum of its minutes, and its slot is not behind its totals. Returns one
-/// line per fault. `slots` may be null. Errors: what the tenant's file says.
-Result<std::vector<std::string>> verify_ledger(TenantFiles& files, const SlotFile* slots, std::string_view tenant,
-                                               std::string_view uid);
-
-/// Sum of the minute rows from `since` on.
-Result<Totals> totals_since(TenantFiles& files, std::string_view tenant, WallTime since);
 
 }  // namespace mt

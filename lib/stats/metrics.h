@@ -3,9 +3,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "stats/call_meters.h"
+#include "stats/process_usage.h"
 #include "stats/totals.h"
 
 namespace mt {
@@ -30,6 +33,26 @@ struct UpstreamSample {
     double first_token_seconds = 0;      ///< sum over these: from the request to the first token
 };
 
+/// Numbers of the gate in front of the agents.
+struct GateSample {
+    std::int64_t slots = 0;
+    std::int64_t running = 0;
+    std::int64_t waiting = 0;
+    std::int64_t refused_full = 0;     ///< their queue, or all queues, were full
+    std::int64_t refused_timeout = 0;  ///< waited too long
+};
+
+/// Numbers of what reports on the process.
+struct ReportSample {
+    std::int64_t log_lines_dropped = 0;
+    std::int64_t spans_exported = 0;
+    std::int64_t spans_dropped = 0;
+    std::int64_t spans_queued = 0;
+    std::int64_t ledger_failing_tenants = 0;
+    std::int64_t ledger_failed_writes = 0;
+    std::int64_t ledger_writes = 0;
+};
+
 /// Numbers of the process itself.
 struct ProcessSample {
     std::int64_t invalid_requests = 0;  ///< refused before a tenant was known: 400, 404, 405, ...
@@ -39,9 +62,18 @@ struct ProcessSample {
     double uptime_s = 0;
     std::string version;
     std::vector<UpstreamSample> upstreams{};
+    GateSample gate{};
+    ReportSample reports{};
+    ProcessUsage usage{};
+    HistogramSample request{};
+    HistogramSample first_token{};
+    HistogramSample upstream{};
+    HistogramSample overhead{};
+    std::vector<std::pair<std::string_view, std::int64_t>> errors{};  ///< failed calls by reason
 };
 
-/// Prometheus text format 0.0.4 by prometheus-cpp's serializer. Pure, thread-safe.
+/// Prometheus text format 0.0.4 by prometheus-cpp's serializer. The reasons of a tenant's denials show once they have
+/// happened; everything else is there from the start. Pure, thread-safe.
 std::string render_metrics(std::span<const TenantSample> tenants, const ProcessSample& process);
 
 }  // namespace mt

@@ -40,7 +40,8 @@ struct Header {
     std::int64_t version;
     std::array<char, 32> writer;
     std::array<char, 40> boot_id;
-    std::int64_t clock_offset_ns;  // wall minus boot clock when the file was opened last
+    std::int64_t clock_offset_ns;    // wall minus boot clock when the file was opened last
+    std::int64_t complete_since_ms;  // plus 1; 0: nobody has said
 };
 static_assert(sizeof(Header) <= k_header_size);
 
@@ -351,6 +352,32 @@ void SlotFile::release(std::string_view uid) {
         m_state->free.push_back(found->second);
         m_state->index.erase(found);
     }
+}
+
+void SlotFile::for_each(const std::function<void(std::string_view uid, const Slot& slot)>& visit) const {
+    std::vector<const Slot*> taken;
+    {
+        const std::lock_guard lock(m_state->mutex);
+        taken.reserve(m_state->index.size());
+        for (const auto& [uid, number] : m_state->index) {
+            taken.push_back(m_state->slot(number));
+        }
+    }
+    for (const Slot* slot : taken) {
+        const std::array<char, 32> uid = slot->uid;
+        if (uid[0] != '\0') {
+            visit({uid.data(), uid.size()}, *slot);
+        }
+    }
+}
+
+std::optional<WallTime> SlotFile::complete_since() const {
+    const std::int64_t stored = m_state->header->complete_since_ms;
+    return stored == 0 ? std::nullopt : std::optional(WallTime{std::chrono::milliseconds{stored - 1}});
+}
+
+void SlotFile::set_complete_since(WallTime since) {
+    m_state->header->complete_since_ms = since.time_since_epoch().count() + 1;
 }
 
 bool SlotFile::set_aside() const {

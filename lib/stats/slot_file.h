@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -58,6 +60,14 @@ class SlotFile {
     [[nodiscard]] const Slot* find(std::string_view uid) const;
     /// Clears the slot for the next taker. Nobody may use it any more.
     void release(std::string_view uid);
+
+    /// Calls `visit` with every taken slot. Slots that are taken or released meanwhile may be left out.
+    void for_each(const std::function<void(std::string_view uid, const Slot& slot)>& visit) const;
+
+    /// A tenant created at or after this moment has no numbers while it has no slot; before it there may have been
+    /// other slot files. Nothing while nobody has said. Kept in the file.
+    [[nodiscard]] std::optional<WallTime> complete_since() const;
+    void set_complete_since(WallTime since);
 
     /// True when open() found a file that was none and set it aside.
     [[nodiscard]] bool set_aside() const;

@@ -45,4 +45,10 @@ Totals& Totals::operator+=(const Totals& other) {
     return *this;
 }
 
+Totals& Totals::operator-=(const Totals& other) {
+    std::transform(counters.begin(), counters.end(), other.counters.begin(), counters.begin(), std::minus<>());
+    std::transform(buckets.begin(), buckets.end(), other.buckets.begin(), buckets.begin(), std::minus<>());
+    return *this;
+}
+
 }  // namespace mt

@@ -61,6 +61,7 @@ struct Totals {
     [[nodiscard]] double latency_percentile_ms(double ratio) const;
 
     Totals& operator+=(const Totals& other);
+    Totals& operator-=(const Totals& other);
     friend bool operator==(const Totals&, const Totals&) = default;
 };
 

@@ -63,6 +63,7 @@ Result<std::shared_ptr<const Tenant>> TenantFactory::make(const TenantRecord& re
     }
     give_agent(*tenant, old);
     tenant->update_gauges();
+    tenant->update_storage_gauge();
     return std::shared_ptr<const Tenant>(std::move(tenant));
 }
 
@@ -85,6 +86,8 @@ Result<void> TenantFactory::open_limits(Tenant& tenant, const Tenant* old) {
         tenant.counters = old->counters;
         tenant.limits = old->limits;
         tenant.limits->reconfigure(limit_settings(tenant.config));
+        tenant.gate = old->gate;
+        tenant.gate->reconfigure(gate_share(tenant.config));
         return {};
     }
     Result<std::shared_ptr<TenantCounters>> counters = m_ledger.open(tenant.record.id, tenant.record.uid);
@@ -96,6 +99,7 @@ Result<void> TenantFactory::open_limits(Tenant& tenant, const Tenant* old) {
     tenant.limits = make_local_limits(
         limit_settings(tenant.config),
         LimiterState{slot.request_tat_ns, slot.token_tat_ns, slot.budget_used, slot.budget_period_start}, m_clock);
+    tenant.gate = m_gate.join(gate_share(tenant.config));
     return {};
 }
 

@@ -14,15 +14,28 @@
 
 namespace mt {
 
+/// What tenants are made of, and share.
+struct TenantParts {
+    Ledger& ledger;
+    TenantFiles& files;
+    FairGate& gate;
+    const Clock& clock;
+    Log& log;
+};
+
 /// Builds a Tenant from what the catalog says. Where others can reach the server
 /// (set_open_allowed(false), before anything is made), tenants with auth = "open" need a key all the same, which is
 /// logged. References must outlive the factory and everything it
 /// makes. Thread-safe.
 class TenantFactory {
   public:
-    TenantFactory(Ledger& ledger, TenantFiles& files, std::shared_ptr<const Equipment> equipment, const Clock& clock,
-                  Log& log)
-        : m_ledger(ledger), m_files(files), m_clock(clock), m_log(log), m_equipment(std::move(equipment)) {}
+    TenantFactory(const TenantParts& parts, std::shared_ptr<const Equipment> equipment)
+        : m_ledger(parts.ledger),
+          m_files(parts.files),
+          m_gate(parts.gate),
+          m_clock(parts.clock),
+          m_log(parts.log),
+          m_equipment(std::move(equipment)) {}
 
     void set_open_allowed(bool allowed) { m_open_allowed = allowed; }
 
@@ -43,6 +56,7 @@ class TenantFactory {
 
     Ledger& m_ledger;
     TenantFiles& m_files;
+    FairGate& m_gate;
     const Clock& m_clock;
     Log& m_log;
     std::atomic<bool> m_open_allowed{true};

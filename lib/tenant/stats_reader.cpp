@@ -3,48 +3,61 @@
 #include <fmt/core.h>
 
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "base/text.h"
 
 namespace mt {
-namespace {
 
-TenantSample sample_of(const Tenant& tenant) {
-    tenant.update_gauges();
-    return {tenant.record.id, tenant.counters->totals(), tenant.counters->slot().gauges()};
-}
-
-}  // namespace
-
-Result<std::vector<TenantSample>> StatsReader::all(std::vector<std::string>& faults) {
-    std::unordered_map<std::string, std::shared_ptr<const Tenant>> loaded;  // by uid
+// What the slots of loaded tenants say of things that change without a call.
+void StatsReader::refresh_gauges() const {
     if (m_manager != nullptr) {
         for (const std::shared_ptr<const Tenant>& tenant : m_manager->loaded()) {
-            loaded.emplace(tenant->record.uid, tenant);
+            tenant->update_gauges();
         }
     }
+}
+
+Result<std::vector<TenantSample>> StatsReader::all(std::vector<std::string>& faults) {
+    refresh_gauges();
     std::vector<TenantSample> samples;
     Result<void> listed = for_each_tenant(m_catalog, [&](const TenantRecord& record) -> Result<void> {
-        const auto found = loaded.find(record.uid);
-        if (found != loaded.end()) {
-            samples.push_back(sample_of(*found->second));
-            return {};
-        }
         if (record.status == TenantStatus::removing) {
             return {};
         }
-        Result<TenantSample> stored = sample(record);
-        if (stored) {
-            samples.push_back(*std::move(stored));
-        } else if (stored.error().code != Code::not_found) {  // not found: removed in the meantime
-            faults.push_back(fmt::format("tenant '{}': {}", record.id, stored.error().message));
+        Result<TenantSample> found = sample(record);
+        if (found) {
+            samples.push_back(*std::move(found));
+        } else if (found.error().code != Code::not_found) {  // not found: removed in the meantime
+            faults.push_back(fmt::format("tenant '{}': {}", record.id, found.error().message));
         }
         return {};
     });
     return listed ? Result<std::vector<TenantSample>>(std::move(samples))
                   : Result<std::vector<TenantSample>>(std::move(listed).error());
+}
+
+Result<std::vector<TenantSample>> StatsReader::series(TenantSeries& series) {
+    refresh_gauges();
+    // A tenant that nobody has asked yet has a series, too: a rate needs the zero before the one.
+    constexpr std::int64_t k_page = 256;
+    std::string cursor;
+    while (!series.full()) {
+        Result<std::vector<TenantRecord>> page = m_catalog.tenants(cursor, k_page);
+        if (!page) {
+            return std::move(page).error();
+        }
+        for (const TenantRecord& record : *page) {
+            if (record.status != TenantStatus::removing) {
+                series.see(record.id, record.uid);
+            }
+        }
+        if (page->size() < k_page) {
+            break;
+        }
+        cursor = page->back().id;
+    }
+    return series.samples();
 }
 
 Result<TenantSample> StatsReader::one(std::string_view id) {
@@ -59,7 +72,7 @@ Result<TenantSample> StatsReader::one(std::string_view id) {
 }
 
 Result<TenantSample> StatsReader::sample(const TenantRecord& record) const {
-    Result<Totals> totals = stored_totals(m_files, m_slots, record.id, record.uid);
+    Result<Totals> totals = books(record).totals(record.created);
     if (!totals) {
         return std::move(totals).error();
     }

@@ -6,8 +6,10 @@
 
 #include "catalog/catalog.h"
 #include "sqlite/tenant_files.h"
+#include "stats/books.h"
 #include "stats/metrics.h"
 #include "stats/slot_file.h"
+#include "stats/tenant_series.h"
 #include "tenant/manager.h"
 
 namespace mt {
@@ -21,13 +23,21 @@ class StatsReader {
     StatsReader(Catalog& catalog, TenantFiles& files, const SlotFile* slots, const TenantManager* manager)
         : m_catalog(catalog), m_files(files), m_slots(slots), m_manager(manager) {}
 
+    /// What /metrics shows: the tenants with series of their own and the others together. Opens no tenant's file.
+    /// Errors: what the catalog says.
+    Result<std::vector<TenantSample>> series(TenantSeries& series);
+
     /// All tenants that are not removed, in order of their ids. A tenant whose file cannot be read is left out and told
     /// in `faults`. Errors: what the catalog says.
     Result<std::vector<TenantSample>> all(std::vector<std::string>& faults);
     /// Errors: not_found.
     Result<TenantSample> one(std::string_view id);
 
+    /// The books of a tenant's life.
+    [[nodiscard]] Books books(const TenantRecord& record) const { return {m_files, m_slots, record.id, record.uid}; }
+
   private:
+    void refresh_gauges() const;
     Result<TenantSample> sample(const TenantRecord& record) const;
 
     Catalog& m_catalog;

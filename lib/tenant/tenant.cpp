@@ -19,8 +19,11 @@ void Tenant::update_gauges() const {
     Slot& slot = counters->slot();
     slot.cache_entries.store(cache->entries(), std::memory_order_relaxed);
     slot.budget_tokens.store(limits->status().budget, std::memory_order_relaxed);  // asking renews budget_used
+}
+
+void Tenant::update_storage_gauge() const {
     if (Result<std::int64_t> bytes = store->bytes_used()) {
-        slot.storage_bytes.store(*bytes, std::memory_order_relaxed);
+        counters->slot().storage_bytes.store(*bytes, std::memory_order_relaxed);
     }
 }
 
@@ -35,6 +38,15 @@ LimitSettings limit_settings(const TenantConfig& config) {
         settings.budget_period = budget->period;
     }
     return settings;
+}
+
+GateShare gate_share(const TenantConfig& config) {
+    constexpr std::int64_t k_priority = 4;
+    GateShare share;
+    share.weight = config.has_feature("priority-support") ? k_priority : 1;
+    share.reserved = config.has_feature("dedicated-resources") ? config.reserved_concurrency : 0;
+    share.queue_limit = config.queue_limit;
+    return share;
 }
 
 AgentProfile agent_profile(const TenantConfig& config) {

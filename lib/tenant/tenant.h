@@ -10,6 +10,7 @@
 #include "cache/single_flight.h"
 #include "catalog/catalog.h"
 #include "config/tenant_config.h"
+#include "limit/fair_gate.h"
 #include "limit/limits.h"
 #include "stats/ledger.h"
 #include "storage/store.h"
@@ -27,7 +28,8 @@ struct Tenant {
     bool open = false;            ///< needs no key: auth = "open", where the server allows it
 
     std::shared_ptr<TenantCounters> counters;
-    std::shared_ptr<Limits> limits;  ///< its state lies in the slot of `counters`
+    std::shared_ptr<Limits> limits;    ///< its state lies in the slot of `counters`
+    std::shared_ptr<GateMember> gate;  ///< its place before the agent slots
     std::shared_ptr<AnswerCache> cache;
     std::shared_ptr<SingleFlight> flights;
     std::shared_ptr<Store> store;
@@ -37,12 +39,17 @@ struct Tenant {
     [[nodiscard]] bool active() const { return record.status == TenantStatus::active; }
     /// The live key whose text this is, or nullptr.
     [[nodiscard]] const KeyRecord* key(std::string_view text, WallTime now) const;
-    /// Brings the gauges of storage and cache in the slot up to date; asks the store.
+    /// Brings the gauges of cache and budget in the slot up to date.
     void update_gauges() const;
+    /// The same of the storage; asks the store, which may read a file.
+    void update_storage_gauge() const;
 };
 
 /// The limits that a configuration asks for.
 LimitSettings limit_settings(const TenantConfig& config);
+
+/// The share of the agent slots that a configuration asks for.
+GateShare gate_share(const TenantConfig& config);
 
 /// How a configuration sets up the agent.
 AgentProfile agent_profile(const TenantConfig& config);

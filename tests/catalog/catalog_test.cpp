@@ -234,3 +234,14 @@ TEST_CASE("many adders of one id: exactly one wins") {
     CHECK(refused == 5);
     CHECK(house.catalog->tenant("acme"));
 }
+
+TEST_CASE("the first writer counts since ever, a later one since it came") {
+    CatalogHouse house;
+    CHECK(*house.catalog->note_writer("first") == WallTime{});
+    house.clock.advance(std::chrono::hours{1});
+    const WallTime later = house.clock.wall();
+    CHECK(*house.catalog->note_writer("second") == later);
+    house.clock.advance(std::chrono::hours{1});
+    CHECK(*house.catalog->note_writer("second") == later);
+    CHECK(*house.catalog->note_writer("first") == WallTime{});
+}

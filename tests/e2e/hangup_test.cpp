@@ -72,7 +72,7 @@ TEST_CASE("in mid-stream: the upstream call ends within 100 ms") {
     }
     expect_prompt("in mid-stream", delays);
     house.expect_place();
-    const std::string log = house.server.process().err();
+    const std::string log = house.server.terminate().err;
     std::size_t lines = 0;
     for (std::size_t at = 0; (at = log.find("\"status\":499", at)) != std::string::npos; ++at) {
         const std::string line = log.substr(at, log.find('\n', at) - at);

@@ -242,7 +242,8 @@ TEST_CASE("with TLS the log and the lock say https") {
     Server server = site.serve({"--tls-cert", "cert.pem", "--tls-key", "key.pem"});
     const std::string url = "https://127.0.0.1:" + std::to_string(server.port());
     CHECK(read_text(site.path("data/lock")).find(", " + url) != std::string::npos);
-    CHECK(server.process().err().find("listening on " + url) != std::string::npos);
+    const auto listening = [&] { return server.process().err().find("listening on " + url) != std::string::npos; };
+    CHECK(time_until(listening, k_patience));
     server.process().signal(SIGHUP);
     const auto reloaded = [&] { return server.process().err().find("read anew") != std::string::npos; };
     CHECK(time_until(reloaded, k_patience));

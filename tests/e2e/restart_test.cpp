@@ -87,6 +87,30 @@ TEST_CASE("kill -9 loses no reply that was given") {
     CHECK(check["faults"].empty());
 }
 
+// Each boot has an id of its own, by which the slot file knows that the boot clock began anew.
+void pretend_reboot(const Site& site) {
+    constexpr std::streamoff k_boot_id = 8 + 8 + 32;
+    std::fstream slots(site.path("data/stats.slots"), std::ios::in | std::ios::out | std::ios::binary);
+    slots.seekp(k_boot_id);
+    slots.put('?');
+    CHECK(slots.good());
+}
+
+TEST_CASE("a reboot grants nothing anew, however often") {
+    const World world;
+    {
+        Server server = world.site.serve();
+        work(server, world);
+        CHECK(server.kill().exit < 0);
+    }
+    for (int i = 0; i < 5; ++i) {
+        pretend_reboot(world.site);
+        Server server = world.site.serve();
+        CHECK(server.get("/slow?q=Hello", bearer(world.slow)).status == 429);
+        CHECK(server.terminate().exit == 0);
+    }
+}
+
 TEST_CASE("kill -9 again and again: numbers only add up") {
     const World world;
     for (int round = 1; round <= 4; ++round) {

@@ -14,7 +14,7 @@ using test::ServiceHouse;
 TEST_CASE("the chain is the one of the plan, outermost first") {
     const auto stages = pipeline_stages();
     const std::vector<Stage> wanted{stages::observe, stages::authenticate, stages::validate, stages::authorize,
-                                    stages::admit,   stages::cache,        stages::agent};
+                                    stages::admit,   stages::cache,        stages::slot,     stages::agent};
     CHECK(std::vector<Stage>(stages.begin(), stages.end()) == wanted);
 }
 
@@ -203,11 +203,11 @@ TEST_CASE("counts, views and ledger agree after many mixed calls") {
     CHECK(live.denied() == denied);
     CHECK(live.of(Counter::unauthorized) == unauthorized);
     const std::string uid = (*house.tenants.find("acme"))->record.uid;
-    CHECK(*stored_totals(house.files, nullptr, "acme", uid) == live);
+    CHECK(History(house.files, "acme", house.slots->writer()).totals()->own == live);
     std::vector<std::string> faults;
     CHECK(house.stats.all(faults)->front().totals == live);
     CHECK(faults.empty());
-    CHECK(verify_ledger(house.files, house.slots.get(), "acme", uid)->empty());
+    CHECK(Books(house.files, house.slots.get(), "acme", uid).verify()->faults.empty());
 }
 
 TEST_CASE("a client that left while waiting for another's answer frees its place") {

@@ -186,8 +186,8 @@ void expect_agreement(Crowd& crowd, const Behaviour& behaviour) {
     CHECK((crowd.estimated == 0) == behaviour.reports);
     REQUIRE(house.ledger.flush());
     const std::string uid = crowd.tenant->record.uid;
-    CHECK(*stored_totals(house.files, nullptr, "acme", uid) == totals);
-    CHECK(verify_ledger(house.files, house.slots.get(), "acme", uid)->empty());
+    CHECK(History(house.files, "acme", house.slots->writer()).totals()->own == totals);
+    CHECK(Books(house.files, house.slots.get(), "acme", uid).verify()->faults.empty());
 }
 
 void run(const Behaviour& behaviour) {

@@ -52,8 +52,8 @@ TEST_CASE("upstreams are shown by model, each number under its own name") {
              "# TYPE mtagent_upstream_breaker_state gauge",
              R"(mtagent_upstream_breaker_state{model="gpt \"x\""} 2)",
              R"(mtagent_upstream_breaker_state{model="local"} 0)",
-             R"(mtagent_upstream_first_tokens_total{model="gpt \"x\""} 16)",
-             R"(mtagent_upstream_first_token_seconds_total{model="gpt \"x\""} 1.75)",
+             R"(mtagent_upstream_first_token_seconds_count{model="gpt \"x\""} 16)",
+             R"(mtagent_upstream_first_token_seconds_sum{model="gpt \"x\""} 1.75)",
          }) {
         CHECK_MESSAGE(has_line(text, line), line);
     }

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/ids.h"
+#include "stats/books.h"
 #include "stats/ledger.h"
 #include "stats/metrics.h"
 #include "stats/slot_file.h"
@@ -33,8 +34,8 @@ CallRecord denied(Counter reason) {
 }
 
 // A data folder with one tenant file, and everything that counts.
-struct Books {
-    Books() : files(temp.path(), {8, true}), log(LogLevel::off) {
+struct Office {
+    Office() : files(temp.path(), {8, true}), log(LogLevel::off) {
         REQUIRE(files.create("acme"));
         reopen();
     }
@@ -47,7 +48,8 @@ struct Books {
         ledger = std::make_unique<Ledger>(*slots, files, clock, log);
         counters = *ledger->open("acme", uid);
     }
-    [[nodiscard]] Totals stored() { return *stored_totals(files, nullptr, "acme", uid); }
+    [[nodiscard]] Totals stored() { return History(files, "acme", slots->writer()).totals()->own; }
+    [[nodiscard]] Books views() { return {files, slots.get(), "acme", uid}; }
 
     test::TempFolder temp;
     test::FakeClock clock;
@@ -62,7 +64,7 @@ struct Books {
 }  // namespace
 
 TEST_CASE("requests are allowed plus denied, and the mean is over served calls") {
-    Books books;
+    Office books;
     books.counters->record(served(2ms));
     books.counters->record(served(4ms, true));
     books.counters->record(denied(Counter::denied_requests));
@@ -81,7 +83,7 @@ TEST_CASE("requests are allowed plus denied, and the mean is over served calls")
 }
 
 TEST_CASE("a killed process loses no count") {
-    Books books;
+    Office books;
     books.counters->record(served(1ms));
     REQUIRE(books.ledger->flush());
     books.counters->record(served(1ms));  // in the slot, not in the file
@@ -90,11 +92,12 @@ TEST_CASE("a killed process loses no count") {
     CHECK(books.counters->totals().of(Counter::served) == 2);
     REQUIRE(books.ledger->flush());
     CHECK(books.stored().of(Counter::served) == 2);
-    CHECK(verify_ledger(books.files, books.slots.get(), "acme", books.uid)->empty());
+    CHECK(books.views().verify()->faults.empty());
+    CHECK(books.views().verify()->faults.empty());
 }
 
 TEST_CASE("a lost slot file starts a new writer; totals are the sum over writers") {
-    Books books;
+    Office books;
     books.counters->record(served(1ms));
     REQUIRE(books.ledger->flush());
     std::filesystem::remove(books.temp.path() / "stats.slots");
@@ -103,11 +106,12 @@ TEST_CASE("a lost slot file starts a new writer; totals are the sum over writers
     CHECK(books.counters->totals().of(Counter::served) == 2);
     REQUIRE(books.ledger->flush());
     CHECK(books.stored().of(Counter::served) == 2);
-    CHECK(stored_totals(books.files, books.slots.get(), "acme", books.uid)->of(Counter::served) == 2);
+    CHECK(books.views().verify()->faults.empty());
+    CHECK(books.views().totals({})->of(Counter::served) == 2);
 }
 
 TEST_CASE("minutes hold the differences, by the wall clock") {
-    Books books;
+    Office books;
     books.counters->record(served(1ms));
     REQUIRE(books.ledger->flush());
     books.clock.advance(10min);
@@ -116,36 +120,36 @@ TEST_CASE("minutes hold the differences, by the wall clock") {
     REQUIRE(books.ledger->flush());
     REQUIRE(books.ledger->flush());  // nothing new: nothing written
     const WallTime now = books.clock.wall();
-    CHECK(totals_since(books.files, "acme", now - 5min)->of(Counter::served) == 2);
-    CHECK(totals_since(books.files, "acme", now - 1h)->of(Counter::served) == 3);
+    CHECK(books.views().counted_in({now - 5min}, now)->of(Counter::served) == 2);
+    CHECK(books.views().counted_in({now - 1h}, now)->of(Counter::served) == 3);
 }
 
-TEST_CASE("verify_ledger sees books that do not add up") {
-    Books books;
+TEST_CASE("a proof sees books that do not add up") {
+    Office books;
     books.counters->record(served(1ms));
     REQUIRE(books.ledger->flush());
-    constexpr std::array<std::string_view, 1> k_known{""};
+    constexpr std::array<std::string_view, 2> k_known{"", ""};
     REQUIRE(books.files.write("acme", {"stats", k_known}, [](Database& database) -> Result<void> {
-        database.query("UPDATE stats_totals SET value = value + 5 WHERE counter = 'served'").execute();
+        database.query("UPDATE ledger_totals SET served = served + 5").execute();
         return {};
     }));
-    CHECK(verify_ledger(books.files, books.slots.get(), "acme", books.uid)->size() == 2);
+    CHECK(books.views().verify()->faults.size() == 2);
 }
 
 TEST_CASE("a fault of writing is shown, nothing is lost, and it heals") {
-    Books books;
+    Office books;
     books.counters->record(served(1ms));
     REQUIRE(books.files.remove("acme"));
     CHECK_FALSE(books.ledger->flush());
-    CHECK_FALSE(books.ledger->fault());  // one tenant's own damage leaves the service ready
+    CHECK_FALSE(books.ledger->health().fault);  // one tenant's own damage leaves the service ready
     REQUIRE(books.files.create("acme"));
     books.files.set_max_bytes("acme", 1);  // as on a full disk
     CHECK_FALSE(books.ledger->flush());
-    REQUIRE(books.ledger->fault());
-    CHECK(books.ledger->fault()->code == Code::storage_full);
+    REQUIRE(books.ledger->health().fault);
+    CHECK(books.ledger->health().fault->code == Code::storage_full);
     books.files.set_max_bytes("acme", 0);
     CHECK(books.ledger->flush());
-    CHECK_FALSE(books.ledger->fault());
+    CHECK_FALSE(books.ledger->health().fault);
     CHECK(books.stored().of(Counter::served) == 1);
 }
 

@@ -32,7 +32,8 @@ struct ServiceHouse : CatalogHouse {
         : log(LogLevel::off),
           slots(*SlotFile::open(folder.slots(), clock)),
           ledger(*slots, files, clock, log),
-          factory(ledger, files, equipment_of(*parse_config("", "")), clock, log),
+          gate(GateSettings{}, clock),
+          factory({ledger, files, gate, clock, log}, equipment_of(*parse_config("", ""))),
           tenants(*catalog, factory, ledger, std::make_shared<const Config>(*parse_config("", "")), log),
           stats(*catalog, files, slots.get(), &tenants),
           pipeline{tenants, clock, log} {
@@ -84,6 +85,7 @@ struct ServiceHouse : CatalogHouse {
     SystemClock real_clock;
     std::unique_ptr<SlotFile> slots;
     Ledger ledger;
+    FairGate gate;
     TenantFactory factory;
     TenantManager tenants;
     StatsReader stats;

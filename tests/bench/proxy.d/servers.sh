@@ -10,7 +10,7 @@ make_peer() {
     local libraries=("$top"/build/release/lib/libmt_{bench,http,base}.a)
     # shellcheck disable=SC2046  # pkg-config gives lists of words
     g++ -std=c++20 -O2 -I "$top/lib" -o "$folder/peer" "$proxy_d"/*.cpp "${libraries[@]}" \
-        $(pkg-config --cflags --libs cpp-httplib spdlog openssl) -pthread || fail "the peer does not compile"
+        $(pkg-config --cflags --libs cpp-httplib fmt openssl) -pthread || fail "the peer does not compile"
     cat "$bench_d/result.lua" "$proxy_d/chat.lua" >"$folder/chat.lua"
     wrk_script=$folder/chat.lua
 }

@@ -1,0 +1,103 @@
+#include "stats/books.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+namespace mt {
+namespace {
+
+constexpr std::chrono::seconds k_ever{std::int64_t{1} << 60};  // all of time is one step
+
+Totals sum_of(const std::vector<Period>& periods) {
+    Totals sum;
+    for (const Period& period : periods) {
+        sum += period.totals;
+    }
+    return sum;
+}
+
+}  // namespace
+
+Books::Books(TenantFiles& files, const SlotFile* slots, std::string_view tenant, std::string_view uid)
+    : m_slots(slots),
+      m_tenant(tenant),
+      m_uid(uid),
+      m_history(files, tenant, slots == nullptr ? std::string{} : slots->writer()) {}
+
+// Read after the file: whoever counts only ever adds in between.
+Totals Books::unwritten(const Totals& stored) const {
+    const Slot* slot = m_slots == nullptr ? nullptr : m_slots->find(m_uid);
+    Totals ahead = slot == nullptr ? stored : slot->totals();
+    ahead -= stored;
+    return ahead;
+}
+
+Result<Totals> Books::totals(WallTime created) {
+    // Whoever has a slot has taken all former writers' numbers into it (Ledger::open).
+    if (const Slot* slot = m_slots == nullptr ? nullptr : m_slots->find(m_uid)) {
+        return slot->totals();
+    }
+    const std::optional<WallTime> complete = m_slots == nullptr ? std::nullopt : m_slots->complete_since();
+    if (complete && created >= *complete) {
+        return Totals{};
+    }
+    Result<StoredTotals> stored = m_history.totals();
+    if (!stored) {
+        return std::move(stored).error();
+    }
+    stored->own += stored->others;
+    return stored->own;
+}
+
+Result<Totals> Books::counted_in(const TimeSpan& span, WallTime now) {
+    Result<std::vector<Period>> periods = series(span, k_ever, now);
+    if (!periods) {
+        return std::move(periods).error();
+    }
+    return sum_of(*periods);
+}
+
+Result<std::vector<Period>> Books::series(const TimeSpan& span, std::chrono::seconds step, WallTime now) {
+    Result<History::Snapshot> snapshot = m_history.read(span, step);
+    if (!snapshot) {
+        return std::move(snapshot).error();
+    }
+    std::vector<Period>& periods = snapshot->periods;
+    const Totals ahead = unwritten(snapshot->stored.own);
+    if (ahead == Totals{} || now < span.from || now >= span.to) {
+        return std::move(periods);
+    }
+    const std::int64_t seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
+    const WallTime start{std::chrono::seconds{seconds / step.count() * step.count()}};
+    if (periods.empty() || periods.back().start < start) {
+        periods.push_back({start, {}});
+    }
+    periods.back().totals += ahead;
+    return std::move(periods);
+}
+
+Result<Books::Verdict> Books::verify() {
+    Result<History::Snapshot> snapshot = m_history.read({}, k_ever);
+    if (!snapshot) {
+        return std::move(snapshot).error();
+    }
+    Totals all = snapshot->stored.own;
+    all += snapshot->stored.others;
+    const Totals counted = sum_of(snapshot->periods);
+    Verdict verdict{{}, unwritten(snapshot->stored.own)};
+    for (std::size_t i = 0; i < k_values; ++i) {
+        if (value_at(all, i) != value_at(counted, i)) {
+            verdict.faults.push_back(fmt::format("tenant '{}': {} is {} in all but {} over its history", m_tenant,
+                                                 value_name(i), value_at(all, i), value_at(counted, i)));
+        }
+        if (value_at(verdict.unwritten, i) < 0) {
+            const std::int64_t stored = value_at(snapshot->stored.own, i);
+            verdict.faults.push_back(fmt::format("tenant '{}': {} is {} in its slot but {} in its file", m_tenant,
+                                                 value_name(i), stored + value_at(verdict.unwritten, i), stored));
+        }
+    }
+    return verdict;
+}
+
+}  // namespace mt
