@@ -23,6 +23,8 @@ struct Findings {
     std::vector<std::string> faults;
     std::vector<std::string> warnings;
     std::int64_t tenants = 0;
+    std::int64_t proven_books = 0;
+    std::int64_t unwritten_calls = 0;  // in slots and not yet in files
 };
 
 // The keys of a tenant's own models can be opened, and its models may still be what they are.
@@ -47,6 +49,26 @@ void check_own_models(Workspace& workspace, const TenantRecord& record, Findings
             findings.warnings.push_back(
                 fmt::format("tenant '{}': model {}: {}", record.id, quote(model.name), valid.error().message));
         }
+    }
+}
+
+// The total in the file is the sum of its history, and the slot is not behind it.
+void check_books(Workspace& workspace, const TenantRecord& record, Findings& findings) {
+    Result<Books::Verdict> books = Books(*workspace.files, workspace.slots.get(), record.id, record.uid).verify();
+    if (!books) {
+        findings.faults.push_back(fmt::format("tenant '{}': {}", record.id, books.error().message));
+        return;
+    }
+    findings.faults.insert(findings.faults.end(), books->faults.begin(), books->faults.end());
+    if (!books->faults.empty()) {
+        return;
+    }
+    ++findings.proven_books;
+    findings.unwritten_calls += books->unwritten.requests();
+    if (!workspace.served && books->unwritten != Totals{}) {
+        findings.warnings.push_back(
+            fmt::format("tenant '{}': {} calls of a server that was killed are in its slot and not yet in its file",
+                        record.id, books->unwritten.requests()));
     }
 }
 
@@ -75,16 +97,7 @@ void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findi
     if (!intact) {
         return fault(intact.error().message);
     }
-    Result<Books::Verdict> books = Books(*workspace.files, workspace.slots.get(), row.id, record->uid).verify();
-    if (!books) {
-        return fault(books.error().message);
-    }
-    findings.faults.insert(findings.faults.end(), books->faults.begin(), books->faults.end());
-    if (!workspace.served && books->faults.empty() && books->unwritten != Totals{}) {
-        findings.warnings.push_back(
-            fmt::format("tenant '{}': {} calls of a server that was killed are in its slot and not yet in its file",
-                        row.id, books->unwritten.requests()));
-    }
+    check_books(workspace, *record, findings);
 }
 
 // Tenant files that no row of the registry knows: what is left when the registry is lost.
@@ -138,17 +151,23 @@ void check_drift(Workspace& workspace, Findings& findings) {
 void show(const Console& console, const Config& config, const Findings& findings) {
     const std::string file = config.file.empty() ? "(none)" : config.file.string();
     if (console.json()) {
-        return console.print_json({{"config", file},
-                                   {"data", config.data.string()},
-                                   {"tenants", findings.tenants},
-                                   {"faults", findings.faults},
-                                   {"warnings", findings.warnings}});
+        return console.print_json(
+            {{"config", file},
+             {"data", config.data.string()},
+             {"tenants", findings.tenants},
+             {"faults", findings.faults},
+             {"warnings", findings.warnings},
+             {"books", {{"tenants", findings.proven_books}, {"unwritten_calls", findings.unwritten_calls}}}});
     }
     for (const std::string& warning : findings.warnings) {
         console.print("warning: " + warning);
     }
     for (const std::string& fault : findings.faults) {
         console.print("fault: " + fault);
+    }
+    if (findings.proven_books > 0) {
+        console.print(fmt::format("books of {} {} add up", findings.proven_books,
+                                  findings.proven_books == 1 ? "tenant" : "tenants"));
     }
     console.print(fmt::format("{}: {} tenants in {}, {} faults, {} warnings", file, findings.tenants,
                               config.data.string(), findings.faults.size(), findings.warnings.size()));

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -144,34 +145,56 @@ Result<void> set_suspended(const Console& console, const std::string& id, bool s
     return {};
 }
 
+// Texts such as a system prompt may have several lines.
+std::string in_one_line(std::string text) {
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7F; }, ' ');
+    return text;
+}
+
+void show_history(const Console& console, const std::vector<AuditEvent>& events, bool all) {
+    if (console.json()) {
+        Json json = Json::array();
+        for (const AuditEvent& event : events) {
+            json.push_back(api::event_json(event));
+        }
+        return console.print_json(json);
+    }
+    std::vector<std::vector<std::string>> rows{{"TIME", "WHO", "ACTION"}};
+    if (all) {
+        rows[0].emplace_back("TENANT");
+    }
+    rows[0].insert(rows[0].end(), {"WHAT", "CHANGE"});
+    for (const AuditEvent& event : events) {
+        std::vector<std::string> row{format_rfc3339(event.at), event.who, event.action};
+        if (all) {
+            row.push_back(event.tenant.empty() ? "-" : event.tenant);
+        }
+        row.insert(row.end(), {event.subject, in_one_line(fmt::format("{} -> {}", event.before, event.after))});
+        rows.push_back(std::move(row));
+    }
+    console.print(table(rows));
+}
+
+// `id`: "" for everything that operators did, their own keys included.
 Result<void> history(const Console& console, const std::string& id) {
     constexpr std::int64_t k_most_events = 1000;
+    constexpr std::int64_t k_most_in_all = 100'000;
     Result<std::unique_ptr<Workspace>> workspace = open_workspace(console, false);
     if (!workspace) {
         return std::move(workspace).error();
     }
     Catalog& catalog = *(*workspace)->catalog;
-    if (Result<TenantRecord> row = catalog.row(id); !row) {
-        return std::move(row).error();
+    if (!id.empty()) {
+        if (Result<TenantRecord> row = catalog.row(id); !row) {
+            return std::move(row).error();
+        }
     }
-    Result<std::vector<AuditEvent>> events = catalog.history(id, k_most_events);
+    Result<std::vector<AuditEvent>> events = catalog.history(id, id.empty() ? k_most_in_all : k_most_events);
     if (!events) {
         return std::move(events).error();
     }
-    if (console.json()) {
-        Json json = Json::array();
-        for (const AuditEvent& event : *events) {
-            json.push_back(api::event_json(event));
-        }
-        console.print_json(json);
-        return {};
-    }
-    std::vector<std::vector<std::string>> rows{{"TIME", "WHO", "ACTION", "WHAT", "CHANGE"}};
-    for (const AuditEvent& event : *events) {
-        rows.push_back({format_rfc3339(event.at), event.who, event.action, event.subject,
-                        fmt::format("{} -> {}", event.before, event.after)});
-    }
-    console.print(table(rows));
+    show_history(console, *events, id.empty());
     return {};
 }
 
@@ -217,7 +240,9 @@ Run declare_tenant_resume(CLI::App& app) {
 }
 
 Run declare_tenant_history(CLI::App& app) {
-    return declare_with_id(app, history);
+    auto id = std::make_shared<std::string>();
+    app.add_option("ID", *id, "tenant; default: all, and the operators' own keys")->check(not_empty());
+    return [id](Console& console) { return history(console, *id); };
 }
 
 }  // namespace mt::app

@@ -39,6 +39,7 @@ Run declare_key_revoke(CLI::App& app);
 Run declare_key_rotate(CLI::App& app);
 Run declare_ask(CLI::App& app);
 Run declare_stats(CLI::App& app);
+Run declare_stats_export(CLI::App& app);
 Run declare_bench(CLI::App& app);
 Run declare_ping(CLI::App& app);
 Run declare_check(CLI::App& app);

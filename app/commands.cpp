@@ -48,8 +48,8 @@ constexpr std::array k_commands{
     CommandRow{"tenant", "apply", "Bring the tenants in line with tenants.toml.",
                "  mtagent tenant apply --dry-run\n  mtagent tenant apply tenants.toml --prune --confirm",
                declare_tenant_apply},
-    CommandRow{"tenant", "history", "Show who changed what of a tenant, newest first.",
-               "  mtagent tenant history acme\n  mtagent tenant history acme --json", declare_tenant_history},
+    CommandRow{"tenant", "history", "Show who changed what of a tenant, or of all, newest first.",
+               "  mtagent tenant history acme\n  mtagent tenant history --json", declare_tenant_history},
     CommandRow{
         "tenant model", "add", "Give a tenant a language model of its own, its key kept sealed.",
         "  mtagent tenant model add acme gpt --base-url https://llm.example.com/v1 --model gpt-4o --key-file key.txt\n"
@@ -76,6 +76,10 @@ constexpr std::array k_commands{
                declare_ask},
     CommandRow{"", "stats", "Show the numbers of all tenants or of some.",
                "  mtagent stats\n  mtagent stats tenant-pro --since 24h --json", declare_stats},
+    CommandRow{"stats", "export", "Write a month's numbers of each tenant, for invoices.",
+               "  mtagent stats export --month 2026-11 > november.csv\n"
+               "  mtagent stats export --month 2026-11 --format jsonl acme",
+               declare_stats_export},
     CommandRow{"", "bench", "Measure a server under load; without a URL, one in this process.",
                "  mtagent bench http://127.0.0.1:8080/tenant-pro?q=test --connections 10 --duration 5s\n"
                "  mtagent bench --duration 2s --max-p99 50ms --max-error-rate 0.1%",
@@ -104,8 +108,7 @@ class Program {
         m_app.add_flag("--json", m_globals.json, "print JSON");
         m_app.add_flag("--quiet,-q", m_globals.quiet, "no messages but errors");
         m_app.add_flag("--no-color", m_globals.no_color, "neither colour nor animation");
-        m_app.allow_extras();
-        m_app.require_subcommand(0, 1);  // so that an argument may have the name of a command
+        prepare(m_app);
         for (const auto& [name, help] : k_groups) {
             const std::size_t blank = name.rfind(' ');
             const bool nested = blank != std::string_view::npos;
@@ -113,7 +116,6 @@ class Program {
             CLI::App& group =
                 *parent.add_subcommand(std::string(nested ? name.substr(blank + 1) : name), std::string(help));
             prepare(group);
-            group.require_subcommand(0, 1);
         }
         for (const CommandRow& row : k_commands) {
             CLI::App& command = *group_of(row.group).add_subcommand(
@@ -133,16 +135,15 @@ class Program {
         } catch (const CLI::Success& help) {
             return m_app.exit(help);
         } catch (const CLI::ParseError& fault) {
-            const std::optional<Error> unknown = unknown_word();
+            const std::optional<Error> unknown = unknown_word(what_was_typed());
             return report(unknown ? *unknown : Error{Code::invalid, fault.what()}, json);
         }
-        if (const std::optional<Error> unknown = unknown_word()) {
+        const Typed typed = what_was_typed();
+        if (const std::optional<Error> unknown = unknown_word(typed)) {
             return report(*unknown, json);
         }
-        for (const auto& [command, work] : m_runs) {
-            if (command->parsed()) {
-                return perform(work);
-            }
+        if (const Run* work = work_of(*typed.app)) {
+            return perform(*work);
         }
         return report({Code::invalid, "a command is needed: see mtagent --help"}, json);
     }
@@ -160,6 +161,7 @@ class Program {
     static void prepare(CLI::App& app) {
         app.fallthrough();
         app.allow_extras();
+        app.require_subcommand(0, 1);  // so that an argument may have the name of a command
     }
 
     int perform(const Run& work) {
@@ -175,30 +177,57 @@ class Program {
         }
     }
 
+    // The innermost command that was typed.
+    struct Typed {
+        const CLI::App* app = nullptr;
+        std::string words{};                            // that lead to it
+        std::vector<std::string> rest{};                // what nobody has taken
+        std::optional<Error> misplaced = std::nullopt;  // what a command around it has taken
+    };
+
+    Typed what_was_typed() const {
+        Typed typed{&m_app, "", m_app.remaining()};
+        while (!typed.app->get_subcommands().empty()) {
+            const CLI::App* outer = typed.app;
+            const std::string outer_words = typed.words;
+            typed.app = outer->get_subcommands().front();
+            typed.words += (typed.words.empty() ? "" : " ") + typed.app->get_name();
+            const std::vector<std::string> more = typed.app->remaining();
+            typed.rest.insert(typed.rest.end(), more.begin(), more.end());
+            for (const CLI::Option* option : outer->get_options()) {
+                if (outer != &m_app && option->count() > 0) {
+                    typed.misplaced = Error{Code::invalid, fmt::format("{} belongs to '{}', not to '{}'",
+                                                                       option->get_name(), outer_words, typed.words)};
+                }
+            }
+        }
+        std::erase(typed.rest, "--");  // what follows it is an argument, whatever it looks like
+        return typed;
+    }
+
+    // Null for a group that does nothing by itself.
+    [[nodiscard]] const Run* work_of(const CLI::App& app) const {
+        const auto found =
+            std::find_if(m_runs.begin(), m_runs.end(), [&](const auto& entry) { return entry.first == &app; });
+        return found == m_runs.end() ? nullptr : &found->second;
+    }
+
     // What was typed and means nothing, with the nearest word that would.
-    std::optional<Error> unknown_word() {
-        const CLI::App* app = &m_app;
-        std::vector<std::string> rest = app->remaining();
-        std::string words;
-        while (!app->get_subcommands().empty()) {
-            app = app->get_subcommands().front();
-            words += (words.empty() ? "" : " ") + app->get_name();
-            const std::vector<std::string> more = app->remaining();
-            rest.insert(rest.end(), more.begin(), more.end());
+    std::optional<Error> unknown_word(const Typed& typed) const {
+        const bool runs = work_of(*typed.app) != nullptr;
+        if (typed.rest.empty()) {
+            return runs || typed.app == &m_app
+                       ? typed.misplaced
+                       : std::optional(Error{Code::invalid, fmt::format("a command is needed after '{0}': see "
+                                                                        "mtagent {0} --help",
+                                                                        typed.words)});
         }
-        std::erase(rest, "--");  // what follows it is an argument, whatever it looks like
-        const bool group = app->get_subcommands([](const CLI::App*) { return true; }).empty();
-        if (rest.empty()) {
-            return group ? std::nullopt
-                         : std::optional(Error{Code::invalid, fmt::format("a command is needed after '{}': see "
-                                                                          "mtagent {} --help",
-                                                                          words, words)});
-        }
-        const bool option = rest.front().starts_with('-');
-        const std::vector<std::string> names = option ? options_of(*app) : commands_of(*app);
+        const bool option = typed.rest.front().starts_with('-');
+        const std::vector<std::string> names = option ? options_of(*typed.app) : commands_of(*typed.app);
         const std::vector<std::string_view> candidates(names.begin(), names.end());
-        const std::string word = rest.front().substr(0, option ? rest.front().find('=') : std::string::npos);
-        const std::string_view kind = option ? "option" : group ? "argument" : "command";
+        const std::string word =
+            typed.rest.front().substr(0, option ? typed.rest.front().find('=') : std::string::npos);
+        const std::string_view kind = option ? "option" : runs ? "argument" : "command";
         return Error{Code::invalid, fmt::format("unknown {} {}{}", kind, quote(word), suggestion(word, candidates))};
     }
 

@@ -36,6 +36,10 @@ void Console::print_json(const api::Json& json) const {
     write(stdout, json.dump(2, ' ', false, api::Json::error_handler_t::replace));
 }
 
+void Console::print_json_line(const api::Json& json) const {
+    write(stdout, json.dump(-1, ' ', false, api::Json::error_handler_t::replace));
+}
+
 void Console::note(std::string_view text) const {
     if (!m_globals.quiet) {
         write(stderr, text);
@@ -44,6 +48,14 @@ void Console::note(std::string_view text) const {
 
 bool Console::animated() const {
     return !m_globals.quiet && !m_globals.no_color && !environment("NO_COLOR") && isatty(STDERR_FILENO) == 1;
+}
+
+bool Console::to_person() {
+    return isatty(STDOUT_FILENO) == 1;
+}
+
+bool Console::drawn() const {
+    return !m_globals.no_color && !environment("NO_COLOR") && to_person();
 }
 
 Result<Config> Console::load(const std::string& listen) const {
@@ -64,7 +76,7 @@ int report(const Error& error, bool json) {
     return info.exit_status;
 }
 
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+std::string table(const std::vector<std::vector<std::string>>& rows, const NumberColumns& numbers) {
     std::vector<std::size_t> widths;
     for (const std::vector<std::string>& row : rows) {
         widths.resize(std::max(widths.size(), row.size()));
@@ -74,11 +86,15 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
     }
     std::string text;
     for (const std::vector<std::string>& row : rows) {
-        std::string line;
         for (std::size_t i = 0; i < row.size(); ++i) {
-            line += i + 1 < row.size() ? fmt::format("{:<{}}  ", row[i], widths[i]) : row[i];
+            text += i == 0 ? "" : "  ";
+            if (i >= numbers.first && i < numbers.first + numbers.count) {
+                text += fmt::format("{:>{}}", row[i], widths[i]);
+            } else {
+                text += i + 1 < row.size() ? fmt::format("{:<{}}", row[i], widths[i]) : row[i];
+            }
         }
-        text += line + "\n";
+        text += "\n";
     }
     return text;
 }

@@ -19,6 +19,21 @@ Result<KeyRecord> find_key(Registry& registry, std::string_view key_id) {
     return key ? Result<KeyRecord>(*std::move(key)) : Result<KeyRecord>(no_key(key_id));
 }
 
+// What a key is for, and what it may.
+std::string key_text(const KeyRecord& key) {
+    std::vector<std::string> pieces;
+    if (!key.name.empty()) {
+        pieces.push_back(key.name);
+    }
+    if (key.read_only) {
+        pieces.emplace_back("read-only");
+    }
+    if (key.expires) {
+        pieces.push_back("until " + format_rfc3339(*key.expires));
+    }
+    return join(pieces, ", ");
+}
+
 }  // namespace
 
 Result<NewKey> SqliteCatalog::create_key(const KeyRequest& request, std::string_view who) {
@@ -38,8 +53,8 @@ Result<NewKey> SqliteCatalog::create_key(const KeyRequest& request, std::string_
             return std::move(touched).error();
         }
         registry.put_key(key.record);
-        registry.audit(
-            {m_clock.wall(), std::string(who), "key.create", request.tenant, key.record.key_id, "", request.name});
+        registry.audit({m_clock.wall(), std::string(who), "key.create", request.tenant, key.record.key_id, "",
+                        key_text(key.record)});
         return key;
     });
 }
@@ -66,9 +81,10 @@ Result<KeyRecord> SqliteCatalog::revoke_key(std::string_view key_id, std::string
         if (!key || (key->revoked && *key->revoked <= m_clock.wall())) {
             return key;
         }
+        const std::string before = key_text(*key);
         key->revoked = m_clock.wall();
         registry.put_key(*key);
-        registry.audit({m_clock.wall(), std::string(who), "key.revoke", key->tenant, key->key_id, key->name, ""});
+        registry.audit({m_clock.wall(), std::string(who), "key.revoke", key->tenant, key->key_id, before, ""});
         Result<void> touched = touch_owner(registry, key->tenant);
         return touched ? key : Result<KeyRecord>(std::move(touched).error());
     });

@@ -19,7 +19,6 @@ std::string text_of(const Settings& settings, std::string_view field, std::strin
     return text == nullptr ? std::string(otherwise) : *text;
 }
 
-// Applies changes to settings and returns those that make a difference.
 // Ids of the keys that stand in the settings themselves.
 std::vector<std::string> configured_keys(const Settings& settings) {
     std::vector<std::string> ids;
@@ -33,6 +32,7 @@ std::vector<std::string> configured_keys(const Settings& settings) {
     return ids;
 }
 
+// Applies changes to settings and returns those that make a difference.
 SettingChanges merge(Settings& settings, const SettingChanges& changes) {
     SettingChanges different;
     for (const auto& [field, value] : changes) {
@@ -53,6 +53,17 @@ SettingChanges merge(Settings& settings, const SettingChanges& changes) {
 std::string old_text(const Settings& settings, const std::string& field) {
     const auto found = settings.find(field);
     return found == settings.end() ? std::string{} : setting_text(field, found->second);
+}
+
+// The plan, and what of its own a new tenant has.
+std::string first_settings(const TenantRecord& record) {
+    std::string text = record.plan;
+    for (const auto& [field, value] : record.own) {
+        if (field != "plan") {
+            text += fmt::format(", {} = {}", field, setting_text(field, value));
+        }
+    }
+    return text;
 }
 
 // Name and plan as listings show them.
@@ -96,7 +107,7 @@ Result<TenantRecord> SqliteCatalog::create_tenant(std::string_view id, const Set
         }
         registry.put(record);
         registry.put_configured_keys(id, configured_keys(own));
-        registry.audit({m_clock.wall(), std::string(who), "tenant.add", record.id, "", "", record.plan});
+        registry.audit({m_clock.wall(), std::string(who), "tenant.add", record.id, "", "", first_settings(record)});
         return record;
     });
     if (!made && made_file) {
