@@ -264,7 +264,9 @@ Result<void> stats(const Console& console, const Flags& flags) {
         return std::move(numbers).error();
     }
     show(console, *numbers, *wanted);
-    return {};
+    return numbers->faults.empty() ? Result<void>{}
+                                   : Result<void>{Error{Code::failed, fmt::format("tenants that could not be read: {}",
+                                                                                  numbers->faults.size())}};
 }
 
 }  // namespace

@@ -48,6 +48,11 @@ http::ServerLimits server_limits(const ServerConfig& server, const Descriptors& 
     return limits;
 }
 
+int most_followers(const ServerConfig& server) {
+    constexpr std::int64_t k_share = 8;
+    return static_cast<int>(std::max<std::int64_t>(server.max_blocking / k_share, 1));
+}
+
 GateSettings gate_settings(const ServerConfig& server) {
     const std::int64_t half = std::max<std::int64_t>(server.max_blocking / 2, 1);
     GateSettings settings;

@@ -23,4 +23,7 @@ http::ServerLimits server_limits(const ServerConfig& server, const Descriptors& 
 /// The agent slots of [server]. Whoever runs and whoever waits may hold a thread, and both together have max_blocking.
 GateSettings gate_settings(const ServerConfig& server);
 
+/// Calls of one tenant that may wait for identical ones, each with a thread: few enough to leave others theirs.
+int most_followers(const ServerConfig& server);
+
 }  // namespace mt::app

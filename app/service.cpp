@@ -29,6 +29,35 @@ std::string with_tls(const std::string& url) {
     return url.starts_with(k_plain) ? "https:" + url.substr(k_plain.size()) : url;
 }
 
+// Opens the slot file, and finds its place among those that have ever counted here.
+Result<std::unique_ptr<SlotFile>> open_slots(const std::filesystem::path& path, Catalog& catalog, const Clock& clock,
+                                             Log& log) {
+    Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(path, clock);
+    if (!slots) {
+        return slots;
+    }
+    if ((*slots)->was_set_aside()) {
+        log.error(fmt::format("{} was damaged and is set aside: counts since the last flush are lost", path.string()));
+    }
+    Result<LedgerWriter> place = catalog.note_writer((*slots)->writer());
+    if (place && !place->latest) {  // an old copy was put back
+        slots->reset();
+        if (Result<void> moved = SlotFile::set_aside(path, "stale"); !moved) {
+            return std::move(moved).error();
+        }
+        log.error(fmt::format("{} is older than the numbers of this folder and is set aside", path.string()));
+        slots = SlotFile::open(path, clock);
+        if (slots) {
+            place = catalog.note_writer((*slots)->writer());
+        }
+    }
+    if (!slots || !place) {
+        return slots ? std::move(place).error() : std::move(slots).error();
+    }
+    (*slots)->set_complete_since(place->since);
+    return slots;
+}
+
 // Without an endpoint nothing is recorded.
 Result<std::unique_ptr<TraceExporter>> open_traces(const Clock& clock, Log& log) {
     Result<TraceSettings> settings = read_trace_settings(environment);
@@ -73,7 +102,7 @@ struct Service::State {
     void wire() {
         ledger.emplace(*slots, files, clock, log, static_cast<std::size_t>(config.server.metrics_tenants));
         gate.emplace(gate_settings(config.server), clock);
-        factory.emplace(TenantParts{*ledger, files, *gate, clock, log}, equipment);
+        factory.emplace(TenantParts{*ledger, files, *gate, clock, log, most_followers(config.server)}, equipment);
         tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
         stats.emplace(*catalog, files, slots.get(), &*tenants);
         // NOLINTNEXTLINE(modernize-make-unique): an aggregate
@@ -147,15 +176,6 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
         }
     }
     auto state = std::make_unique<State>(std::move(config), *std::move(folder), *std::move(lock), options);
-    Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(state->folder.slots(), state->clock);
-    if (!slots) {
-        return std::move(slots).error();
-    }
-    if ((*slots)->set_aside()) {
-        state->log.error(fmt::format("{} was damaged and is set aside: counts since the last flush are lost",
-                                     state->folder.slots().string()));
-    }
-    state->slots = *std::move(slots);
     Result<std::unique_ptr<TraceExporter>> traces = open_traces(state->clock, state->log);
     if (!traces) {
         return std::move(traces).error();
@@ -166,11 +186,12 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
         return std::move(catalog).error();
     }
     state->catalog = *std::move(catalog);
-    Result<WallTime> since = state->catalog->note_writer(state->slots->writer());
-    if (!since) {
-        return std::move(since).error();
+    Result<std::unique_ptr<SlotFile>> slots =
+        open_slots(state->folder.slots(), *state->catalog, state->clock, state->log);
+    if (!slots) {
+        return std::move(slots).error();
     }
-    state->slots->set_complete_since(*since);
+    state->slots = *std::move(slots);
     Result<std::vector<std::string>> seeded = seed_tenants(*state->catalog, state->config, system_user());
     if (!seeded) {
         return std::move(seeded).error();

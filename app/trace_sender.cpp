@@ -2,10 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "base/units.h"
 #include "http/upstream.h"
 
 namespace mt::app {
@@ -20,6 +23,23 @@ bool is_retryable(int status) {
     constexpr int k_unavailable = 503;
     constexpr int k_gateway_timeout = 504;
     return status == k_too_many || status == k_bad_gateway || status == k_unavailable || status == k_gateway_timeout;
+}
+
+// Nothing was answered: worth another try, whatever the reason (OTLP, "If the client cannot connect").
+Error not_delivered(Error error) {
+    if (error.code == Code::client_gone) {
+        return {Code::unavailable, "the collector has not answered before the end"};
+    }
+    error.code = error.code == Code::upstream ? Code::unavailable : error.code;
+    return error;
+}
+
+// In whole seconds, as collectors write it.
+std::optional<std::chrono::nanoseconds> retry_after(const http::UpstreamReply& reply) {
+    constexpr std::int64_t k_most = 3600;
+    const Result<std::int64_t> seconds = parse_integer(reply.field("Retry-After").value_or(""));
+    const bool usable = seconds && *seconds >= 0 && *seconds <= k_most;
+    return usable ? std::optional<std::chrono::nanoseconds>(std::chrono::seconds{*seconds}) : std::nullopt;
 }
 
 class Sender {
@@ -37,17 +57,20 @@ class Sender {
         Result<http::UpstreamReply> reply =
             m_upstream.send({"POST", m_target, m_fields, body}, context, context.deadline_ns);
         if (!reply) {
-            return std::move(reply).error();
+            return not_delivered(reply.error());
         }
         const int status = reply->status();
-        if (Result<std::string> rest = reply->read_all(context, context.deadline_ns, k_longest_reply); !rest) {
-            return std::move(rest).error();
-        }
+        std::optional<std::chrono::nanoseconds> wait = retry_after(*reply);
+        // Read so that the connection can be kept; whatever becomes of it, the head has said how it went.
+        const Result<std::string> rest = reply->read_all(context, context.deadline_ns, k_longest_reply);
+        static_cast<void>(rest);
         if (status >= 200 && status < 300) {
             return {};
         }
         return Error{is_retryable(status) ? Code::unavailable : Code::upstream,
-                     fmt::format("the collector answered {}", status)};
+                     fmt::format("the collector answered {}", status),
+                     {},
+                     wait};
     }
 
   private:

@@ -8,19 +8,15 @@
 #include "base/text.h"
 
 namespace mt {
-namespace {
 
-// Codes and types are words; what is none may be anything, the question included, and goes into no log.
-std::string word(const std::string& text) {
+std::string only_word(std::string_view text) {
     constexpr std::size_t k_longest = 64;
     const bool is_word = text.size() <= k_longest && std::all_of(text.begin(), text.end(), [](char c) {
                              return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                                    c == '_' || c == '-' || c == '.';
+                                    c == '_' || c == '-' || c == '.' || c == ':' || c == '/';
                          });
-    return is_word ? text : std::string{};
+    return is_word ? std::string(text) : std::string{};
 }
-
-}  // namespace
 
 Error refusal_of(const std::string& model, int status, const ServerFault& fault,
                  std::optional<std::chrono::nanoseconds> wait) {
@@ -28,7 +24,7 @@ Error refusal_of(const std::string& model, int status, const ServerFault& fault,
     if (status == 400 || status == 413 || status == 422) {
         const std::string words =
             fault.message.empty() ? fmt::format("model {} refused the request", name) : fault.message;
-        return Error{Code::invalid, words, word(fault.code), {}, fault.param};
+        return Error{Code::invalid, words, only_word(fault.code), {}, fault.param};
     }
     if (status == 401 || status == 403) {  // its words may hold a part of the key
         return Error{Code::upstream, fmt::format("the server of model {} does not take our key", name)};
@@ -38,7 +34,7 @@ Error refusal_of(const std::string& model, int status, const ServerFault& fault,
                  {},
                  wait,
                  {},
-                 word(fault.type.empty() ? fault.code : fault.type)};
+                 only_word(fault.type.empty() ? fault.code : fault.type)};
 }
 
 }  // namespace mt

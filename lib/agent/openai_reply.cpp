@@ -1,5 +1,7 @@
 #include "agent/openai_reply.h"
 
+#include "agent/openai_refusal.h"
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -109,7 +111,12 @@ class ReplyReader::Parser {
         }
         if (const auto error = document.find("error"); error != document.end() && !error->is_null()) {
             const ServerFault fault = fault_of(*error);
-            return Error{Code::upstream, "the model's server failed in its answer", {}, {}, {}, fault.message};
+            return Error{Code::upstream,
+                         "the model's server failed in its answer",
+                         {},
+                         {},
+                         {},
+                         only_word(fault.type.empty() ? fault.code : fault.type)};
         }
         read_usage(document);
         const auto choices = document.find("choices");

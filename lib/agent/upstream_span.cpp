@@ -1,5 +1,7 @@
 #include "agent/upstream_span.h"
 
+#include "agent/openai_refusal.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -79,7 +81,7 @@ ChatSpan::ChatSpan(const Context& context, const ChatAttempt& attempt, Sink& out
 
 bool ChatSpan::on_event(const ModelEvent& event) {
     if (m_span.recording() && event.kind == ModelEvent::Kind::finish) {
-        m_finish_reasons.append(m_finish_reasons.empty() ? "" : ",").append(event.text);
+        m_finish_reasons.append(m_finish_reasons.empty() ? "" : ",").append(only_word(event.text));
     }
     return m_out.on_event(event);
 }
@@ -93,7 +95,7 @@ void ChatSpan::see(std::string_view json) {
         return;
     }
     --m_looks;
-    if (std::string model = model_of(json); !model.empty()) {
+    if (std::string model = only_word(model_of(json)); !model.empty()) {
         m_span.set("gen_ai.response.model", std::move(model));
         m_looks = 0;
     }

@@ -2,12 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "api/calls.h"
 #include "api/exchange.h"
 #include "api/json_views.h"
+#include "base/blocking.h"
 #include "base/units.h"
 
 namespace mt::api {
@@ -68,36 +70,56 @@ Result<std::optional<Wish>> read_wish(const http::Request& request, WallTime now
     return std::optional(wish);
 }
 
-// Every step of the span, also those in which nothing was counted.
+// Every step of the span, also those in which nothing was counted. An hour or a month that is kept as one may begin
+// before the span does: it counts in the first step.
 Json series_json(const std::vector<Period>& periods, const Wish& wish, WallTime now) {
     Json series = Json::array();
     const std::chrono::seconds step = *wish.step;
     const std::int64_t from = std::chrono::floor<std::chrono::minutes>(wish.span.from).time_since_epoch().count() * 60;
     auto next = periods.begin();
     for (WallTime start{std::chrono::seconds{from / step.count() * step.count()}}; start <= now; start += step) {
-        const bool counted = next != periods.end() && next->start == start;
-        series.push_back(period_json(counted ? *next : Period{start, {}}));
-        next += counted ? 1 : 0;
+        Period period{start, {}};
+        for (; next != periods.end() && next->start <= start; ++next) {
+            period.totals += next->totals;
+        }
+        series.push_back(period_json(period));
     }
     return series;
 }
 
-Result<Json> history_json(Books books, const Wish& wish, WallTime now) {
-    Result<std::vector<Period>> periods = books.series(wish.span, wish.step.value_or(k_minute), now);
+Json history_json(const TimeSpan& span, const Totals& totals) {
+    return {{"from", format_rfc3339(span.from)},
+            {"totals", stats_json({{}, totals, {}})},
+            {"latency_ms", percentiles_json(totals)}};
+}
+
+// Sums up tens of thousands of minutes at worst, and its own tenant's numbers are not written meanwhile. It is not
+// charged either: so a tenant has one such reader at a time, and further ones do not wait for it with a thread each.
+Result<Json> read_history(const Exchange& exchange, const Tenant& tenant, const Wish& wish, WallTime now) {
+    const std::unique_lock turn(*tenant.history_turn, std::try_to_lock);
+    if (!turn.owns_lock()) {
+        return Error{Code::busy, "another history of this tenant is being read", {}, std::chrono::seconds{1}};
+    }
+    const Result<BlockingRegion> region = BlockingRegion::enter();
+    if (!region) {
+        return region.error();
+    }
+    Books books = exchange.services.stats.books(tenant.record);
+    if (!wish.step) {
+        Result<Totals> totals = books.counted_in(wish.span, now);
+        return totals ? Result<Json>(history_json(wish.span, *totals)) : Result<Json>(std::move(totals).error());
+    }
+    Result<std::vector<Period>> periods = books.series(wish.span, *wish.step, now);
     if (!periods) {
         return std::move(periods).error();
     }
-    TenantSample sum;
+    Totals sum;
     for (const Period& period : *periods) {
-        sum.totals += period.totals;
+        sum += period.totals;
     }
-    Json json{{"from", format_rfc3339(wish.span.from)},
-              {"totals", stats_json(sum)},
-              {"latency_ms", percentiles_json(sum.totals)}};
-    if (wish.step) {
-        json["step_s"] = wish.step->count();
-        json["series"] = series_json(*periods, wish, now);
-    }
+    Json json = history_json(wish.span, sum);
+    json["step_s"] = wish.step->count();
+    json["series"] = series_json(*periods, wish, now);
     return json;
 }
 
@@ -127,7 +149,7 @@ Result<http::Response> tenant_stats(Exchange& exchange) {
         json["latency_ms"] = percentiles_json(sample.totals);
     }
     if (*wish) {
-        Result<Json> history = history_json(exchange.services.stats.books((*tenant)->record), **wish, now);
+        Result<Json> history = read_history(exchange, **tenant, **wish, now);
         if (!history) {
             return std::move(history).error();
         }

@@ -94,10 +94,21 @@ void append_json(std::string& out, std::string_view text) {
 }
 
 // For a terminal: what could move the cursor or forge a line is shown in quotes.
+// U+0080 to U+009F: terminals take them for controls, too.
+bool has_c1(std::string_view text) {
+    for (std::size_t at = 0; (at = text.find('\xC2', at)) != std::string_view::npos; ++at) {
+        if (at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xA0U) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void append_plain(std::string& out, std::string_view text) {
-    const bool harmless = is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
-                              return static_cast<unsigned char>(c) < 0x20U || c == 0x7F;
-                          });
+    const bool harmless = is_utf8(text) &&
+                          std::none_of(text.begin(), text.end(),
+                                       [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7F; }) &&
+                          !has_c1(text);
     if (harmless) {
         out += text;
     } else {
@@ -143,7 +154,11 @@ void append_plain(std::string& out, const LogField& field) {
     out += field.name;
     out += '=';
     if (const auto* text = std::get_if<std::string_view>(&field.value)) {
-        append_plain(out, *text);
+        if (text->find(' ') == std::string_view::npos) {
+            append_plain(out, *text);
+        } else {
+            out += quote(*text);  // or a blank in it could begin another field
+        }
     } else if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
         append_number(out, *number);
     } else {

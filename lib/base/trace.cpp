@@ -88,20 +88,15 @@ void Trace::begin(std::string_view request_id, const std::optional<TraceContext>
     m_clock = &clock;
     m_tracer = tracer;
     std::for_each(own.begin() + 8, own.end(), [&](std::uint8_t byte) { m_last_id = m_last_id << 8U | byte; });
-    if (parent) {
-        m_current = *parent;
-    } else {
-        m_current.trace_id = own;
-    }
-    m_current.sampled =
-        tracer != nullptr ? tracer->sample(m_current.trace_id, parent ? &*parent : nullptr) : m_current.sampled;
-    if (recording()) {
+    m_current = parent ? *parent : TraceContext{};
+    m_current.trace_id = parent ? parent->trace_id : own;
+    m_recording = tracer != nullptr && tracer->sample(m_current.trace_id, parent ? &*parent : nullptr);
+    if (m_recording) {
+        m_current.sampled = true;
         m_unix_offset_ns = clock.wall().time_since_epoch().count() * 1'000'000 - clock.boot_ns();
-    } else {
-        if (!parent) {
-            m_current.span_id = next_id();
-        }
-    }
+    } else if (!parent) {
+        m_current.span_id = next_id();
+    }  // else: who takes no part in a trace passes it on as it came (section 3.4)
 }
 
 void Trace::finish() {

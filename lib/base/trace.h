@@ -81,10 +81,12 @@ class Trace {
                const Clock& clock);
     /// Hands the spans to the tracer. All of them have ended.
     void finish();
+    /// Forgets the spans.
+    void discard() { m_spans.clear(); }
 
     /// Where calls to others hang: for the field traceparent. Nothing before begin().
     [[nodiscard]] const TraceContext* current() const { return m_clock == nullptr ? nullptr : &m_current; }
-    [[nodiscard]] bool recording() const { return m_current.sampled && m_tracer != nullptr; }
+    [[nodiscard]] bool recording() const { return m_recording; }
     /// The trace id in hexadecimal, empty before begin().
     [[nodiscard]] std::string id() const;
 
@@ -98,6 +100,7 @@ class Trace {
     const Clock* m_clock = nullptr;
     Tracer* m_tracer = nullptr;
     TraceContext m_current{};
+    bool m_recording = false;
     std::uint64_t m_last_id = 0;
     std::int64_t m_unix_offset_ns = 0;  // wall minus boot clock
     std::vector<SpanRecord> m_spans{};

@@ -35,7 +35,7 @@ Result<std::string> guarded(const SingleFlight::Compute& compute, std::stop_toke
 
 // After these errors the callers who waited would wait for each other in vain.
 bool helps_nobody_to_queue(const Error& error) {
-    return error.code == Code::conflict || error.code == Code::timeout;
+    return error.code == Code::conflict || error.code == Code::timeout || error.code == Code::busy;
 }
 
 // One computation and the callers who want its value. Everything but `cancel` is guarded by State::mutex, until `done`;
@@ -58,7 +58,7 @@ struct Flight {
 struct SingleFlight::State {
     using FlightPtr = std::shared_ptr<Flight>;
 
-    explicit State(const Clock& the_clock) : clock(the_clock) {}
+    State(const Clock& the_clock, int the_most) : clock(the_clock), most_waiting(the_most) {}
 
     void detach(const std::string& key, const FlightPtr& flight) {
         const auto found = flights.find(key);
@@ -129,14 +129,17 @@ struct SingleFlight::State {
                                   const Context& context, const Compute& compute) {
         ++flight->interested;
         ++flight->waiting;
+        ++waiting;
         const Result<BlockingRegion> region = enter_region(lock);
         if (!region) {
             --flight->waiting;
+            --waiting;
             leave(std::move(lock), key, flight);
             return Outcome{region.error(), false};
         }
         const bool done = wait_for(lock, *flight, context);
         --flight->waiting;
+        --waiting;
         if (!done) {
             leave(std::move(lock), key, flight);
             return Outcome{context.cancelled() ? client_gone() : timed_out(), false};
@@ -152,11 +155,14 @@ struct SingleFlight::State {
     }
 
     const Clock& clock;
+    const int most_waiting;
     std::mutex mutex;
+    int waiting = 0;  // callers who wait for others
     std::unordered_map<std::string, FlightPtr> flights;
 };
 
-SingleFlight::SingleFlight(const Clock& clock) : m_state(std::make_unique<State>(clock)) {}
+SingleFlight::SingleFlight(const Clock& clock, int most_waiting)
+    : m_state(std::make_unique<State>(clock, most_waiting)) {}
 
 SingleFlight::~SingleFlight() = default;
 
@@ -175,6 +181,10 @@ SingleFlight::Outcome SingleFlight::run(std::string_view key, const Context& con
         if (leads) {
             lock.unlock();
             return m_state->lead(own_key, flight, stop, compute);
+        }
+        if (m_state->waiting >= m_state->most_waiting) {
+            lock.unlock();
+            return {guarded(compute, stop), false};
         }
         std::optional<Outcome> outcome = m_state->follow(std::move(lock), own_key, flight, context, compute);
         if (outcome) {

@@ -71,6 +71,12 @@ struct AuditEvent {
     std::string after;
 };
 
+/// A slot file's place among those that have ever counted here.
+struct LedgerWriter {
+    WallTime since{};    ///< the beginning of time for the first ever; a tenant made since has no numbers of others
+    bool latest = true;  ///< false: a later one has taken over its numbers; to count in it would count them twice
+};
+
 /// What changed since a point in the catalog's history.
 struct Changes {
     std::int64_t sequence = 0;
@@ -140,10 +146,8 @@ class Catalog {
     /// What changed after `sequence` (0: since ever, the largest number: nothing but the present sequence), made by
     /// whatever process.
     virtual Result<Changes> changes_since(std::int64_t sequence) = 0;
-    /// Notes that `writer` counts in this catalog's ledger. Returns since when: the beginning of time for the first
-    /// writer ever, for a later one the moment at which it was noted first. A tenant made since then has no numbers
-    /// of other writers.
-    virtual Result<WallTime> note_writer(std::string_view writer) = 0;
+    /// Notes that `writer` counts in this catalog's ledger.
+    virtual Result<LedgerWriter> note_writer(std::string_view writer) = 0;
 
     /// "ok", or what is damaged in the registry.
     virtual Result<std::string> integrity() = 0;

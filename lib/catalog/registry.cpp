@@ -218,16 +218,18 @@ Changes Registry::changes_since(std::int64_t sequence) {
     return changes;
 }
 
-WallTime Registry::note_writer(std::string_view writer, WallTime now) {
+LedgerWriter Registry::note_writer(std::string_view writer, WallTime now) {
     m_database
         .query(
-            "INSERT INTO ledger_writers SELECT ?1, iif(EXISTS(SELECT 1 FROM ledger_writers), ?2, 0) "
-            "WHERE true ON CONFLICT(writer) DO NOTHING")
+            "INSERT INTO ledger_writers SELECT ?1, (SELECT count(*) FROM ledger_writers), "
+            "iif(EXISTS(SELECT 1 FROM ledger_writers), ?2, 0) WHERE true ON CONFLICT(writer) DO NOTHING")
         .bind(1, writer)
         .bind(2, to_ms(now))
         .execute();
-    Query row = m_database.query("SELECT since_ms FROM ledger_writers WHERE writer = ?");
-    return row.bind(1, writer).step() ? from_ms(row.integer(0)) : now;
+    Query row = m_database.query(
+        "SELECT since_ms, number = (SELECT max(number) FROM ledger_writers) FROM ledger_writers WHERE writer = ?");
+    row.bind(1, writer).step();
+    return {from_ms(row.integer(0)), row.integer(1) != 0};
 }
 
 std::int64_t Registry::next_change() {

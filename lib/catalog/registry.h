@@ -39,7 +39,7 @@ class Registry {
     std::vector<AuditEvent> history(std::string_view tenant, std::int64_t limit);
 
     Changes changes_since(std::int64_t sequence);
-    WallTime note_writer(std::string_view writer, WallTime now);
+    LedgerWriter note_writer(std::string_view writer, WallTime now);
 
   private:
     std::int64_t next_change();

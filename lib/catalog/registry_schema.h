@@ -9,7 +9,7 @@ namespace mt {
 
 // registry.db: the index for routing and authentication. `changed` is the value of counters.change at the last change.
 // configured_keys: whose key_hashes an id stands in; the hashes themselves are in the tenant's file.
-// ledger_writers: who has ever counted in this folder, one slot file each, and since when; 0: the first.
+// ledger_writers: who has ever counted in this folder, one slot file each, in which order, and since when; 0: ever.
 inline constexpr std::array<std::string_view, 3> k_registry_steps{R"sql(
 CREATE TABLE tenants(
     id TEXT PRIMARY KEY, uid TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, auth TEXT NOT NULL,
@@ -33,7 +33,8 @@ CREATE TABLE configured_keys(key_id TEXT, tenant TEXT, PRIMARY KEY(key_id, tenan
 CREATE INDEX configured_keys_by_tenant ON configured_keys(tenant);
 )sql",
                                                                   R"sql(
-CREATE TABLE ledger_writers(writer TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE ledger_writers(
+    writer TEXT PRIMARY KEY, number INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )sql"};
 inline constexpr SchemaPart k_registry_part{"registry", k_registry_steps};
 

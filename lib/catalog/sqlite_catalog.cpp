@@ -49,17 +49,17 @@ Result<Changes> SqliteCatalog::changes_since(std::int64_t sequence) {
     return view(Changes{}, [&](Registry& registry, Changes& changes) { changes = registry.changes_since(sequence); });
 }
 
-Result<WallTime> SqliteCatalog::note_writer(std::string_view writer) {
+Result<LedgerWriter> SqliteCatalog::note_writer(std::string_view writer) {
     Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
     if (!lock) {
         return std::move(lock).error();
     }
-    WallTime since{};
+    LedgerWriter place;
     Result<void> noted = m_database->transaction([&]() -> Result<void> {
-        since = Registry(*m_database).note_writer(writer, m_clock.wall());
+        place = Registry(*m_database).note_writer(writer, m_clock.wall());
         return {};
     });
-    return noted ? Result<WallTime>(since) : Result<WallTime>(std::move(noted).error());
+    return noted ? Result<LedgerWriter>(place) : Result<LedgerWriter>(std::move(noted).error());
 }
 
 Result<std::string> SqliteCatalog::integrity() {

@@ -53,7 +53,7 @@ class SqliteCatalog final : public Catalog {
 
     Result<std::vector<AuditEvent>> history(std::string_view tenant, std::int64_t limit) override;
     Result<Changes> changes_since(std::int64_t sequence) override;
-    Result<WallTime> note_writer(std::string_view writer) override;
+    Result<LedgerWriter> note_writer(std::string_view writer) override;
     Result<std::string> integrity() override;
 
   private:

@@ -69,7 +69,11 @@ Result<void> run_traced(Call& call, PipelineServices& services, const Next& next
 // Into the tenant's own numbers.
 void count(const Call& call, const Result<void>& outcome, PipelineServices& services) {
     if (!call.counter || !call.tenant) {
-        services.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+        if (is_fault(outcome)) {
+            services.meters.count_error(outcome.error().code);  // its tenant cannot be loaded
+        } else {
+            services.invalid_requests.fetch_add(1, std::memory_order_relaxed);
+        }
         return;
     }
     CallRecord record;
@@ -151,6 +155,9 @@ Result<void> observe(Call& call, PipelineServices& services, const Next& next) {
     }
     if (services.access_log || is_fault(outcome)) {
         log_call(call, outcome, services);
+    }
+    if (call.trace_parent && call.context.tenant.empty()) {
+        call.trace.discard();  // a stranger does not decide what is recorded
     }
     call.trace.finish();
     return outcome;

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace mt {
@@ -64,7 +65,10 @@ Result<std::vector<Period>> Books::series(const TimeSpan& span, std::chrono::sec
         return std::move(snapshot).error();
     }
     std::vector<Period>& periods = snapshot->periods;
-    const Totals ahead = unwritten(snapshot->stored.own);
+    Totals ahead = unwritten(snapshot->stored.own);
+    for (std::size_t i = 0; i < k_values; ++i) {  // a slot that is behind is verify()'s to tell
+        value_at(ahead, i) = std::max<std::int64_t>(value_at(ahead, i), 0);
+    }
     if (ahead == Totals{} || now < span.from || now >= span.to) {
         return std::move(periods);
     }

@@ -261,10 +261,8 @@ Result<std::unique_ptr<SlotFile>> SlotFile::open(const std::filesystem::path& pa
     }
     if (kind == Kind::foreign) {
         ::close(std::exchange(state.fd, -1));
-        std::filesystem::path aside = path;
-        aside += ".damaged";
-        if (std::rename(path.c_str(), aside.c_str()) != 0) {
-            return system_error("set aside", path);
+        if (Result<void> moved = set_aside(path, "damaged"); !moved) {
+            return std::move(moved).error();
         }
         state.set_aside = true;
         state.fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
@@ -380,7 +378,16 @@ void SlotFile::set_complete_since(WallTime since) {
     m_state->header->complete_since_ms = since.time_since_epoch().count() + 1;
 }
 
-bool SlotFile::set_aside() const {
+Result<void> SlotFile::set_aside(const std::filesystem::path& path, std::string_view why) {
+    std::filesystem::path aside = path;
+    aside += fmt::format(".{}", why);
+    if (std::rename(path.c_str(), aside.c_str()) != 0) {
+        return system_error("set aside", path);
+    }
+    return {};
+}
+
+bool SlotFile::was_set_aside() const {
     return m_state->set_aside;
 }
 

@@ -46,6 +46,8 @@ class SlotFile {
     /// version, which keeps all its numbers; an older program refuses it from then on. A file that is no slot file is
     /// set aside as stats.slots.damaged. Errors: version_mismatch (newer), storage_full, unavailable.
     static Result<std::unique_ptr<SlotFile>> open(const std::filesystem::path& path, const Clock& clock);
+    /// Renames the file to stats.slots.`why`, so that open() makes a new one. Nobody has it open. Errors: unavailable.
+    static Result<void> set_aside(const std::filesystem::path& path, std::string_view why);
     /// For readers beside a writer or without one; a file of an older version is read as it is. Errors: not_found,
     /// failed (no slot file), version_mismatch.
     static Result<std::unique_ptr<SlotFile>> open_read_only(const std::filesystem::path& path);
@@ -70,7 +72,7 @@ class SlotFile {
     void set_complete_since(WallTime since);
 
     /// True when open() found a file that was none and set it aside.
-    [[nodiscard]] bool set_aside() const;
+    [[nodiscard]] bool was_set_aside() const;
 
     /// Who counts here: 32 hexadecimal digits, new with each new file.
     [[nodiscard]] std::string writer() const;

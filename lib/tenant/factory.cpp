@@ -84,6 +84,7 @@ void TenantFactory::warn_of_settings(const Tenant& tenant, const Config& config)
 Result<void> TenantFactory::open_limits(Tenant& tenant, const Tenant* old) {
     if (old != nullptr) {
         tenant.counters = old->counters;
+        tenant.history_turn = old->history_turn;
         tenant.limits = old->limits;
         tenant.limits->reconfigure(limit_settings(tenant.config));
         tenant.gate = old->gate;
@@ -95,6 +96,7 @@ Result<void> TenantFactory::open_limits(Tenant& tenant, const Tenant* old) {
         return std::move(counters).error();
     }
     tenant.counters = *std::move(counters);
+    tenant.history_turn = std::make_shared<std::mutex>();
     Slot& slot = tenant.counters->slot();
     tenant.limits = make_local_limits(
         limit_settings(tenant.config),
@@ -128,7 +130,7 @@ void TenantFactory::give_agent(Tenant& tenant, const Tenant* old) {
         return;
     }
     tenant.cache = std::make_shared<AnswerCache>(cache_settings(tenant.config), m_clock);
-    tenant.flights = std::make_shared<SingleFlight>(m_clock);
+    tenant.flights = std::make_shared<SingleFlight>(m_clock, m_most_followers);
     const AgentProfile profile = agent_profile(tenant.config);
     tenant.agent = std::make_shared<Agent>(profile, tenant.equipment->models_of(tenant.record, tenant.config, profile),
                                            tenant.equipment->tools(), *tenant.store, m_clock);

@@ -21,6 +21,7 @@ struct TenantParts {
     FairGate& gate;
     const Clock& clock;
     Log& log;
+    int most_followers = 256;  ///< calls of a tenant that may wait for an identical one
 };
 
 /// Builds a Tenant from what the catalog says. Where others can reach the server
@@ -34,6 +35,7 @@ class TenantFactory {
           m_files(parts.files),
           m_gate(parts.gate),
           m_clock(parts.clock),
+          m_most_followers(parts.most_followers),
           m_log(parts.log),
           m_equipment(std::move(equipment)) {}
 
@@ -58,6 +60,7 @@ class TenantFactory {
     TenantFiles& m_files;
     FairGate& m_gate;
     const Clock& m_clock;
+    const int m_most_followers;
     Log& m_log;
     std::atomic<bool> m_open_allowed{true};
     mutable std::mutex m_mutex{};

@@ -37,6 +37,13 @@ Result<std::vector<TenantSample>> StatsReader::all(std::vector<std::string>& fau
                   : Result<std::vector<TenantSample>>(std::move(listed).error());
 }
 
+// Whether the slots alone say what the tenant has counted. One from before this slot file shows up in /metrics with its
+// first call, which takes its numbers over: a zero now would make all of them look new then.
+bool StatsReader::is_complete(const TenantRecord& record) const {
+    const std::optional<WallTime> since = m_slots->complete_since();
+    return m_slots->find(record.uid) != nullptr || (since && record.created >= *since);
+}
+
 Result<std::vector<TenantSample>> StatsReader::series(TenantSeries& series) {
     refresh_gauges();
     // A tenant that nobody has asked yet has a series, too: a rate needs the zero before the one.
@@ -48,7 +55,7 @@ Result<std::vector<TenantSample>> StatsReader::series(TenantSeries& series) {
             return std::move(page).error();
         }
         for (const TenantRecord& record : *page) {
-            if (record.status != TenantStatus::removing) {
+            if (record.status != TenantStatus::removing && is_complete(record)) {
                 series.see(record.id, record.uid);
             }
         }

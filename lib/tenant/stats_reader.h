@@ -38,6 +38,7 @@ class StatsReader {
 
   private:
     void refresh_gauges() const;
+    [[nodiscard]] bool is_complete(const TenantRecord& record) const;
     Result<TenantSample> sample(const TenantRecord& record) const;
 
     Catalog& m_catalog;

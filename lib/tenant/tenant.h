@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,8 +29,9 @@ struct Tenant {
     bool open = false;            ///< needs no key: auth = "open", where the server allows it
 
     std::shared_ptr<TenantCounters> counters;
-    std::shared_ptr<Limits> limits;    ///< its state lies in the slot of `counters`
-    std::shared_ptr<GateMember> gate;  ///< its place before the agent slots
+    std::shared_ptr<Limits> limits;            ///< its state lies in the slot of `counters`
+    std::shared_ptr<std::mutex> history_turn;  ///< held by whoever reads its history for itself: one at a time
+    std::shared_ptr<GateMember> gate;          ///< its place before the agent slots
     std::shared_ptr<AnswerCache> cache;
     std::shared_ptr<SingleFlight> flights;
     std::shared_ptr<Store> store;

@@ -180,7 +180,7 @@ Result<void> read_endpoint(const Reader& reader, TraceSettings& settings) {
 
 Result<void> read_transport(const Reader& reader, TraceSettings& settings) {
     const auto protocol = reader.find_otlp("PROTOCOL");
-    if (protocol && protocol->value != "http/json") {
+    if (!settings.endpoint.empty() && protocol && protocol->value != "http/json") {
         return protocol->wrong(fmt::format("only http/json is spoken, not {}", quote(protocol->value)));
     }
     if (const auto timeout = reader.find_otlp("TIMEOUT")) {

@@ -122,6 +122,13 @@ TEST_CASE("what is not sampled records nothing, still passes a valid traceparent
     CHECK(out.ends_with("-00"));
     CHECK(parse_traceparent(out).has_value());
 
+    Trace through;
+    through.begin(k_request, parse_traceparent(k_parent), &collector, clock);
+    CHECK(format_traceparent(*through.current()) == k_parent);  // as it came
+    Trace alone;
+    alone.begin(k_request, parse_traceparent(k_parent), nullptr, clock);
+    CHECK(format_traceparent(*alone.current()) == k_parent);
+
     Trace untraced;
     const Span nobody(&untraced, SpanKind::client, "chat");
     const Span nothing(nullptr, SpanKind::client, "chat");

@@ -255,6 +255,52 @@ TEST_CASE("who comes after the last caller left does not wait for the stopped co
     CHECK(*follower.outcome().value == "newer");
 }
 
+TEST_CASE(
+    "regression: after busy the waiting callers do not wait for each other's turn at a gate, one after the other") {
+    SingleFlight flights(k_clock);
+    Gate gate;
+    const auto refused = [&](const std::stop_token& stop) -> Result<std::string> {
+        static_cast<void>(gate.compute("")(stop));
+        return Error{Code::busy, "no slot"};
+    };
+    Caller leader(flights, "k", refused);
+    REQUIRE(eventually([&] { return gate.started == 1; }));
+    Gate second;
+    std::vector<std::unique_ptr<Caller>> followers;
+    for (int i = 0; i < 5; ++i) {
+        followers.push_back(std::make_unique<Caller>(flights, "k", second.compute("value")));
+    }
+    REQUIRE(eventually([&] { return flights.waiting("k") == 5; }));
+    gate.open = true;
+    CHECK(eventually([&] { return second.started == 5; }));
+    second.open = true;
+    for (const auto& follower : followers) {
+        CHECK(*follower->outcome().value == "value");
+    }
+}
+
+TEST_CASE("regression: more callers than may wait compute for themselves, whatever their keys are") {
+    SingleFlight flights(k_clock, 2);
+    Gate gate;
+    const Caller first(flights, "a", gate.compute("a"));
+    const Caller second(flights, "b", gate.compute("b"));
+    REQUIRE(eventually([&] { return gate.started == 2; }));
+    Caller of_first(flights, "a", never());
+    Caller of_second(flights, "b", never());
+    REQUIRE(eventually([&] { return flights.waiting("a") + flights.waiting("b") == 2; }));
+    CHECK(*flights.run("a", Context{}, give("own")).value == "own");
+    gate.open = true;
+    CHECK(*of_first.outcome().value == "a");
+    CHECK(*of_second.outcome().value == "b");
+    Gate next;
+    const Caller third(flights, "a", next.compute("c"));
+    REQUIRE(eventually([&] { return next.started == 1; }));
+    Caller waits_again(flights, "a", never());
+    CHECK(eventually([&] { return flights.waiting("a") == 1; }));
+    next.open = true;
+    CHECK(*waits_again.outcome().value == "c");
+}
+
 TEST_CASE("a caller whose client has left before computes nothing") {
     SingleFlight flights(k_clock);
     std::stop_source client;

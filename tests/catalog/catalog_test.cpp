@@ -235,13 +235,15 @@ TEST_CASE("many adders of one id: exactly one wins") {
     CHECK(house.catalog->tenant("acme"));
 }
 
-TEST_CASE("the first writer counts since ever, a later one since it came") {
+TEST_CASE("the first writer counts since ever, a later one since it came, and only the last one goes on") {
     CatalogHouse house;
-    CHECK(*house.catalog->note_writer("first") == WallTime{});
+    CHECK(house.catalog->note_writer("first")->since == WallTime{});
+    CHECK(house.catalog->note_writer("first")->latest);
     house.clock.advance(std::chrono::hours{1});
     const WallTime later = house.clock.wall();
-    CHECK(*house.catalog->note_writer("second") == later);
+    CHECK(house.catalog->note_writer("second")->since == later);
     house.clock.advance(std::chrono::hours{1});
-    CHECK(*house.catalog->note_writer("second") == later);
-    CHECK(*house.catalog->note_writer("first") == WallTime{});
+    CHECK(house.catalog->note_writer("second")->since == later);
+    CHECK(house.catalog->note_writer("second")->latest);
+    CHECK_FALSE(house.catalog->note_writer("first")->latest);
 }

@@ -111,6 +111,33 @@ TEST_CASE("a reboot grants nothing anew, however often") {
     }
 }
 
+TEST_CASE("regression: an old slot file that is put back counts nothing twice") {
+    const World world;
+    const auto slots = world.site.path("data/stats.slots");
+    {
+        Server server = world.site.serve();
+        work(server, world);
+        CHECK(server.terminate().exit == 0);
+    }
+    std::filesystem::rename(slots, world.site.path("old.slots"));
+    {
+        Server server = world.site.serve();
+        CHECK(server.get("/talker?q=again", bearer(world.talker)).status == 200);
+        CHECK(server.terminate().exit == 0);
+    }
+    CHECK(world.site.json({"stats"})["talker"]["requests"] == k_calls + 1);
+    std::filesystem::copy(world.site.path("old.slots"), slots, std::filesystem::copy_options::overwrite_existing);
+    {
+        Server server = world.site.serve();
+        CHECK(server.get("/talker?q=and+again", bearer(world.talker)).status == 200);
+        CHECK(parse_json(server.get("/stats").body)["talker"]["requests"] == k_calls + 2);
+        CHECK(server.terminate().exit == 0);
+    }
+    CHECK(std::filesystem::exists(world.site.path("data/stats.slots.stale")));
+    CHECK(world.site.json({"stats"})["talker"]["requests"] == k_calls + 2);
+    CHECK(world.site.json({"check"})["faults"].empty());
+}
+
 TEST_CASE("kill -9 again and again: numbers only add up") {
     const World world;
     for (int round = 1; round <= 4; ++round) {

@@ -77,7 +77,7 @@ TEST_CASE("a slot file of version 1 is converted with all of its numbers") {
     for (int i = 0; i < 2; ++i) {  // the first time it is converted
         CAPTURE(i);
         const auto slots = *SlotFile::open(path, clock);
-        CHECK_FALSE(slots->set_aside());
+        CHECK_FALSE(slots->was_set_aside());
         CHECK(slots->writer() == std::string(32, 'b'));
         check_version_1(**slots->acquire(uid), 1000);
         CHECK(version_of(path) == 2);

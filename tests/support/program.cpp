@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,6 +84,10 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);  // fails for those who have no such right anyway
         prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
     }
+    if (launch.descriptors > 0) {
+        const rlimit most{launch.descriptors, launch.descriptors};
+        setrlimit(RLIMIT_NOFILE, &most);
+    }
     sigset_t none{};
     sigemptyset(&none);
     pthread_sigmask(SIG_SETMASK, &none, nullptr);
@@ -134,8 +139,8 @@ bool Process::ended(std::chrono::milliseconds patience) const {
     return m_pid == 0 || poll(&end, 1, static_cast<int>(patience.count())) > 0;
 }
 
-Outcome Process::wait() {
-    if (!ended(k_patience)) {
+Outcome Process::wait(std::chrono::milliseconds patience) {
+    if (!ended(patience)) {
         throw std::runtime_error("mtagent did not end in time; it said: " + out() + err());
     }
     int status = 0;

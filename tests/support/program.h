@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -31,6 +32,7 @@ struct Launch {
     std::filesystem::path folder;    ///< its working folder, and HOME
     Environment environment{};       ///< besides PATH, TMPDIR and the sanitizers' options
     bool obeys_permissions = false;  ///< file modes bind it even when root starts it
+    std::size_t descriptors = 0;     ///< as many may be open (RLIMIT_NOFILE), 0: as in the test's own process
 };
 
 /// A child process. Its output is kept in memory; it is killed and reaped, by its own id, at the latest when this
@@ -48,8 +50,8 @@ class Process {
     void signal(int number) const;
     /// True once it has ended; waits for that at most so long.
     [[nodiscard]] bool ended(std::chrono::milliseconds patience = {}) const;
-    /// Waits for the end. Throws std::runtime_error, with what it said, when it does not end in time (30 s).
-    Outcome wait();
+    /// Waits for the end. Throws std::runtime_error, with what it said, when it does not end in time.
+    Outcome wait(std::chrono::milliseconds patience = std::chrono::seconds{30});
     /// What it has said so far.
     [[nodiscard]] std::string out() const;
     [[nodiscard]] std::string err() const;

@@ -38,6 +38,7 @@ struct ServiceHouse : CatalogHouse {
           stats(*catalog, files, slots.get(), &tenants),
           pipeline{tenants, clock, log} {
         pipeline.access_log = false;
+        slots->set_complete_since({});
     }
 
     /// Models and tools of a configuration. Upstreams have real sockets, so they go by the real clock.

@@ -129,7 +129,10 @@ TEST_CASE("time-outs are milliseconds, and only http/json is spoken") {
     CHECK(good({{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"}, {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"}})
               .endpoint.empty());
     for (const std::string protocol : {"http/protobuf", "grpc", "HTTP/JSON"}) {
-        CHECK(refused({{"OTEL_EXPORTER_OTLP_PROTOCOL", protocol}}).find("only http/json") != std::string::npos);
+        const std::string message =
+            refused({{"OTEL_EXPORTER_OTLP_PROTOCOL", protocol}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"}});
+        CHECK(message.find("only http/json") != std::string::npos);
+        CHECK(good({{"OTEL_EXPORTER_OTLP_PROTOCOL", protocol}}).endpoint.empty());  // nothing is sent by it
     }
 }
 
