@@ -258,7 +258,8 @@ TEST_CASE("a tenant's file that somebody keeps locked: told, nobody suffers, and
         served += call_until(server, tenants, [&] { return failing_tenants(server) == 1; });
         const http::Response ready = server.get("/readyz");
         CHECK(ready.status == 200);  // a reason to send everybody elsewhere it is not
-        CHECK_MESSAGE(ready.body.find("tenants whose statistics cannot be written: 1") != std::string::npos, ready.body);
+        CHECK_MESSAGE(ready.body.find("tenants whose statistics cannot be written: 1") != std::string::npos,
+                      ready.body);
         served += call_until(server, tenants, [&] { return failed_writes(server) >= 2; });
         holder.exec("ROLLBACK");
     }
