@@ -1,13 +1,13 @@
 // Data folders that do not work: not writable, from a newer program, full, busy; and many commands at once.
 
 #include <SQLiteCpp/SQLiteCpp.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <optional>
 
 #include "e2e/site.h"
 #include "sqlite/database.h"
+#include "support/small_disk.h"
 
 namespace mt::test {
 namespace {
@@ -124,35 +124,6 @@ TEST_CASE("a registry that somebody else is just making is waited for") {
     other.exec("COMMIT");
     CHECK(add.wait().exit == 0);
 }
-
-// A small disk of its own, where the system lets us mount one.
-class SmallDisk {
-  public:
-    SmallDisk(std::filesystem::path place, const std::string& size) : m_place(std::move(place)) {
-        std::filesystem::create_directory(m_place);
-        m_mounted = mount("tmpfs", m_place.c_str(), "tmpfs", 0, ("mode=0700,size=" + size).c_str()) == 0;
-    }
-    SmallDisk(const SmallDisk&) = delete;
-    SmallDisk& operator=(const SmallDisk&) = delete;
-    ~SmallDisk() {
-        if (m_mounted) {
-            umount2(m_place.c_str(), MNT_DETACH);
-        }
-    }
-    [[nodiscard]] bool mounted() const { return m_mounted; }
-    /// Takes all room that is left.
-    void fill() const {
-        std::ofstream out(m_place / "ballast", std::ios::binary);
-        const std::string block(4096, 'x');
-        while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
-        }
-    }
-    void empty() const { std::filesystem::remove(m_place / "ballast"); }
-
-  private:
-    std::filesystem::path m_place;
-    bool m_mounted = false;
-};
 
 TEST_CASE("a full disk: clear refusals, and everything works again when there is room") {
     const Site site;

@@ -1,7 +1,6 @@
 // What an operator sees without asking: the log of calls, and how full or locked files show.
 
 #include <SQLiteCpp/SQLiteCpp.h>
-#include <sys/mount.h>
 
 #include <array>
 #include <csignal>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "e2e/chat.h"
+#include "support/small_disk.h"
 
 namespace mt::test {
 namespace {
@@ -274,38 +274,9 @@ TEST_CASE("a tenant's file that somebody keeps locked: told, nobody suffers, and
     check_numbers(site.json({"stats"}), tenants, served);
 }
 
-// A small disk of its own, where the system lets us mount one; unmounted however the test ends.
-class SmallDisk {
-  public:
-    explicit SmallDisk(std::filesystem::path place) : m_place(std::move(place)) {
-        std::filesystem::create_directory(m_place);
-        m_mounted = mount("tmpfs", m_place.c_str(), "tmpfs", 0, "mode=0700,size=8m") == 0;
-    }
-    SmallDisk(const SmallDisk&) = delete;
-    SmallDisk& operator=(const SmallDisk&) = delete;
-    ~SmallDisk() {
-        if (m_mounted) {
-            umount2(m_place.c_str(), MNT_DETACH);
-        }
-    }
-    [[nodiscard]] bool mounted() const { return m_mounted; }
-    /// Takes all room that is left.
-    void fill() const {
-        std::ofstream out(m_place / "ballast", std::ios::binary | std::ios::app);
-        const std::string block(4096, 'x');
-        while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
-        }
-    }
-    void empty() const { std::filesystem::remove(m_place / "ballast"); }
-
-  private:
-    std::filesystem::path m_place;
-    bool m_mounted = false;
-};
-
 TEST_CASE("a full disk: calls are served, /readyz and metrics tell, and with room again no count is missing") {
     const Site site(tenant_toml("one", "") + tenant_toml("two", ""));
-    const SmallDisk disk(site.path("data"));
+    const SmallDisk disk(site.path("data"), "8m");
     if (!disk.mounted()) {
         MESSAGE("SKIPPED: mounting a small disk needs the rights of root");
         return;
