@@ -68,8 +68,7 @@ void TenantCounters::record(const CallRecord& call) {
 
 Totals TenantCounters::settle() {
     m_changed.exchange(false);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    return m_slot.totals();
+    return m_slot.totals(std::memory_order_seq_cst);
 }
 
 struct Ledger::State {

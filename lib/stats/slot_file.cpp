@@ -83,13 +83,13 @@ void shift(std::atomic<std::int64_t>& tat_ns, std::int64_t by_ns) {
 
 }  // namespace
 
-Totals Slot::totals() const {
+Totals Slot::totals(std::memory_order order) const {
     Totals copy;
     for (std::size_t i = 0; i < k_counters; ++i) {
-        copy.counters[i] = counters[i].load(std::memory_order_relaxed);
+        copy.counters[i] = counters[i].load(order);
     }
     for (std::size_t i = 0; i < k_buckets; ++i) {
-        copy.buckets[i] = buckets[i].load(std::memory_order_relaxed);
+        copy.buckets[i] = buckets[i].load(order);
     }
     return copy;
 }

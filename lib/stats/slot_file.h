@@ -33,7 +33,7 @@ struct Slot {
     std::atomic<std::int64_t> budget_period_start;  ///< days since 1970-01-01
     std::atomic<std::int64_t> budget_tokens;        ///< the budget itself; 0: none
 
-    [[nodiscard]] Totals totals() const;
+    [[nodiscard]] Totals totals(std::memory_order order = std::memory_order_relaxed) const;
     [[nodiscard]] Gauges gauges() const;
 };
 

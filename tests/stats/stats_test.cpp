@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "base/ids.h"
 #include "stats/books.h"
@@ -108,6 +110,29 @@ TEST_CASE("a lost slot file starts a new writer; totals are the sum over writers
     CHECK(books.stored().of(Counter::served) == 2);
     CHECK(books.views().verify()->faults.empty());
     CHECK(books.views().totals({})->of(Counter::served) == 2);
+}
+
+TEST_CASE("property: what many threads count while it is written is all written in the end") {
+    constexpr int k_threads = 4;
+    constexpr int k_calls = 20'000;
+    Office office;
+    {
+        std::vector<std::jthread> callers;
+        for (int i = 0; i < k_threads; ++i) {
+            callers.emplace_back([&] {
+                for (int call = 0; call < k_calls; ++call) {
+                    office.counters->record(call % 3 == 0 ? denied(Counter::denied_requests) : served(1ms));
+                }
+            });
+        }
+        for (int i = 0; i < 200; ++i) {
+            CHECK(office.ledger->flush());
+        }
+    }
+    REQUIRE(office.ledger->flush());  // whoever came last has said so
+    CHECK(office.stored() == office.counters->totals());
+    CHECK(office.stored().requests() == std::int64_t{k_threads} * k_calls);
+    CHECK(office.views().verify()->faults.empty());
 }
 
 TEST_CASE("minutes hold the differences, by the wall clock") {
