@@ -58,6 +58,17 @@ Result<std::unique_ptr<SlotFile>> open_slots(const std::filesystem::path& path, 
     return slots;
 }
 
+// The one that is named in the environment, else the folder's own.
+Result<std::string> operator_token(const DataFolder& folder) {
+    std::string named = environment("MTAGENT_OPERATOR_TOKEN").value_or("");
+    if (!named.empty() && named.size() < k_shortest_token) {
+        return Error{Code::config, fmt::format("MTAGENT_OPERATOR_TOKEN has {} characters: use {} or more", named.size(),
+                                               k_shortest_token)};
+    }
+    Result<std::string> own = folder.operator_token();
+    return own && !named.empty() ? Result<std::string>(std::move(named)) : own;
+}
+
 // Without an endpoint nothing is recorded.
 Result<std::unique_ptr<TraceExporter>> open_traces(const Clock& clock, Log& log) {
     Result<TraceSettings> settings = read_trace_settings(environment);
@@ -96,6 +107,38 @@ struct Service::State {
 
     [[nodiscard]] EquipmentParts equipment_parts() {
         return {environment, [this] { return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE")); }, clock, log};
+    }
+
+    // Opens what lies in the folder, in the order in which the parts need each other.
+    Result<void> open_parts() {
+        Result<std::unique_ptr<TraceExporter>> exporter = open_traces(clock, log);
+        if (!exporter) {
+            return std::move(exporter).error();
+        }
+        traces = *std::move(exporter);
+        Result<std::unique_ptr<Catalog>> registry = open_sqlite_catalog(folder, files, clock, {});
+        if (!registry) {
+            return std::move(registry).error();
+        }
+        catalog = *std::move(registry);
+        Result<std::unique_ptr<SlotFile>> counters = open_slots(folder.slots(), *catalog, clock, log);
+        if (!counters) {
+            return std::move(counters).error();
+        }
+        slots = *std::move(counters);
+        Result<std::vector<std::string>> seeded = seed_tenants(*catalog, config, system_user());
+        if (!seeded) {
+            return std::move(seeded).error();
+        }
+        for (const std::string& line : *seeded) {
+            log.info(line);
+        }
+        Result<std::shared_ptr<const Equipment>> made = Equipment::make(config, equipment_parts());
+        if (!made) {
+            return std::move(made).error();
+        }
+        equipment = *std::move(made);
+        return {};
     }
 
     // Wires what needs files that could not be opened in the constructor.
@@ -176,45 +219,15 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
         }
     }
     auto state = std::make_unique<State>(std::move(config), *std::move(folder), *std::move(lock), options);
-    Result<std::unique_ptr<TraceExporter>> traces = open_traces(state->clock, state->log);
-    if (!traces) {
-        return std::move(traces).error();
+    if (Result<void> opened = state->open_parts(); !opened) {
+        return std::move(opened).error();
     }
-    state->traces = *std::move(traces);
-    Result<std::unique_ptr<Catalog>> catalog = open_sqlite_catalog(state->folder, state->files, state->clock, {});
-    if (!catalog) {
-        return std::move(catalog).error();
-    }
-    state->catalog = *std::move(catalog);
-    Result<std::unique_ptr<SlotFile>> slots =
-        open_slots(state->folder.slots(), *state->catalog, state->clock, state->log);
-    if (!slots) {
-        return std::move(slots).error();
-    }
-    state->slots = *std::move(slots);
-    Result<std::vector<std::string>> seeded = seed_tenants(*state->catalog, state->config, system_user());
-    if (!seeded) {
-        return std::move(seeded).error();
-    }
-    for (const std::string& line : *seeded) {
-        state->log.info(line);
-    }
-    Result<std::shared_ptr<const Equipment>> equipment = Equipment::make(state->config, state->equipment_parts());
-    if (!equipment) {
-        return std::move(equipment).error();
-    }
-    state->equipment = *std::move(equipment);
     state->wire();
-    Result<std::string> token = state->folder.operator_token();
+    Result<std::string> token = operator_token(state->folder);
     if (!token) {
         return std::move(token).error();
     }
-    const std::string named = environment("MTAGENT_OPERATOR_TOKEN").value_or("");
-    if (!named.empty() && named.size() < k_shortest_token) {
-        return Error{Code::config, fmt::format("MTAGENT_OPERATOR_TOKEN has {} characters: use {} or more", named.size(),
-                                               k_shortest_token)};
-    }
-    state->services->operator_token = named.empty() ? *token : named;
+    state->services->operator_token = *std::move(token);
     return std::unique_ptr<Service>(new Service(std::move(state)));
 }
 
