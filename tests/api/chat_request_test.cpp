@@ -221,13 +221,19 @@ TEST_CASE("the time to read a body grows with its size alone") {
             body += ",\"f" + std::to_string(i) + "\":1";
         }
         body += "}";
-        auto best = std::chrono::nanoseconds::max();
+        // Time of this thread on a processor: what else runs on the machine does not count.
+        const auto used_s = [] {
+            timespec used{};
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+            return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+        };
+        double best = std::numeric_limits<double>::max();
         for (int round = 0; round < 3; ++round) {
-            const auto start = std::chrono::steady_clock::now();
+            const double start = used_s();
             CHECK(read(body));
-            best = std::min<std::chrono::nanoseconds>(best, std::chrono::steady_clock::now() - start);
+            best = std::min(best, used_s() - start);
         }
-        return static_cast<double>(best.count());
+        return best;
     };
     for (const bool fields : {false, true}) {
         CHECK(time_of(16'000, fields) < 40 * time_of(2'000, fields));  // 8 times the size; a square would be 64 times
