@@ -4,7 +4,9 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include <algorithm>
+#include <ctime>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
