@@ -182,6 +182,15 @@ TEST_CASE("a ratio of 0 records nothing but what a parent has sampled, and passe
     CHECK(unsampled.ends_with("-00"));
 }
 
+TEST_CASE("regression: a stranger's traceparent decides nothing") {
+    TraceHouse house("0");
+    const http::Fields sampled{{"traceparent", "00-" + k_trace + "-" + k_parent + "-01"}, {"X-API-Key", "wrong"}};
+    CHECK(house.server->get("/nobody?q=Hello", sampled).status == 401);
+    CHECK(house.server->get("/acme?q=Hello", sampled).status == 401);
+    CHECK(house.server->terminate().exit == 0);
+    CHECK(house.collector.spans().empty());
+}
+
 TEST_CASE("a collector that is away costs no request, and what is lost is counted") {
     std::string gone;
     {
