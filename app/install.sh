@@ -2,7 +2,8 @@
 
 # What the program is built with.
 build_packages="g++ cmake ninja-build pkg-config libcli11-dev libsqlitecpp-dev libsqlite3-dev libcpp-httplib-dev
-    libtomlplusplus-dev nlohmann-json3-dev libvalijson-dev libfmt-dev libssl-dev prometheus-cpp-dev"
+    libtomlplusplus-dev nlohmann-json3-dev libvalijson-dev libfmt-dev libssl-dev prometheus-cpp-dev
+    libhiredis-dev libpq-dev"
 
 # need_packages NAME...: installs those that are missing; silent and quick when none is.
 need_packages() {
@@ -38,7 +39,7 @@ missing_elsewhere() {
     for tool in c++ cmake ninja pkg-config; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
-    for module in sqlite3 cpp-httplib fmt openssl prometheus-cpp-core; do
+    for module in sqlite3 cpp-httplib fmt openssl prometheus-cpp-core hiredis libpq; do
         pkg-config --exists "$module" 2>/dev/null || missing="$missing lib:$module"
     done
     [ -z "$missing" ] && return 0

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/circuit_breaker.h"
+#include "base/circuit_breaker.h"
 #include "agent/model.h"
 #include "agent/retry.h"
 #include "base/clock.h"

@@ -12,7 +12,7 @@
 namespace mt {
 namespace {
 
-constexpr std::array<std::string_view, 2> k_storage_types{"memory", "sqlite"};
+constexpr std::array<std::string_view, 4> k_storage_types{"memory", "sqlite", "redis", "postgres"};
 constexpr std::array<std::string_view, 2> k_auth_kinds{"key", "open"};
 
 constexpr std::int64_t k_many = 1'000'000'000;

@@ -39,4 +39,8 @@ Result<std::unique_ptr<Store>> open_store(std::string_view type, const StorePara
     return unknown_type(type);
 }
 
+Result<void> erase_store(std::string_view /*type*/, const StoreParams& /*params*/) {
+    return {};
+}
+
 }  // namespace mt

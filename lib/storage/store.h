@@ -15,6 +15,13 @@ namespace mt {
 
 class TenantFiles;
 
+namespace redis {
+class Pool;
+}
+namespace postgres {
+class Pool;
+}
+
 /// A stored value. Versions start at 1 with each creation of a key and grow by 1 with each put.
 struct Entry {
     std::string key;
@@ -63,16 +70,24 @@ class Store {
     virtual void set_max_bytes(std::int64_t max_bytes) = 0;
 };
 
-/// What a store is opened with. References must outlive the store.
+/// What a store is opened with. References and pointers must outlive the store.
 struct StoreParams {
     std::string tenant;
     std::int64_t max_bytes = 0;
     const Clock& clock;
     TenantFiles& files;
+    std::string uid{};                   ///< of the tenant's life: a new life never sees what an old one left
+    redis::Pool* redis = nullptr;        ///< where the tenant's shard is; null: none is configured
+    int redis_database = 0;              ///< number in that Redis
+    postgres::Pool* postgres = nullptr;  ///< where the tenant's shard is; null: none is configured
 };
 
-/// Opens the store of one tenant. `type`: "memory" or "sqlite". Errors: config (unknown type, with the known ones),
-/// and what the backend says.
+/// Opens the store of one tenant, without asking any server. `type`: "memory", "sqlite", "redis" or "postgres". Errors:
+/// config (unknown type, with the known ones; no server is configured for it), and what the backend says.
 Result<std::unique_ptr<Store>> open_store(std::string_view type, const StoreParams& params);
+
+/// Erases whatever a tenant's life has stored with a type, for a tenant that is removed. Also where nothing is left. A
+/// store that is still open finds nothing any more; what it puts is not found by others. Errors: unavailable.
+Result<void> erase_store(std::string_view type, const StoreParams& params);
 
 }  // namespace mt

@@ -1,4 +1,4 @@
-#include "agent/circuit_breaker.h"
+#include "base/circuit_breaker.h"
 
 #include <doctest/doctest.h>
 

@@ -12,9 +12,9 @@ namespace {
 
 // The floors of the house (lib/README.md). A room may include rooms of lower floors, and itself.
 const std::map<std::string, int> k_floors{
-    {"base", 1},    {"config", 2},   {"sqlite", 2}, {"http", 2},  {"trace", 2}, {"catalog", 3},
-    {"storage", 3}, {"limit", 3},    {"stats", 3},  {"cache", 3}, {"agent", 4}, {"bench", 4},
-    {"tenant", 5},  {"pipeline", 6}, {"api", 7},    {"app", 8},
+    {"base", 1},  {"config", 2},  {"sqlite", 2},  {"redis", 2},    {"postgres", 2}, {"http", 2},
+    {"trace", 2}, {"catalog", 3}, {"storage", 3}, {"limit", 3},    {"stats", 3},    {"cache", 3},
+    {"agent", 4}, {"bench", 4},   {"tenant", 5},  {"pipeline", 6}, {"api", 7},      {"app", 8},
 };
 
 struct Arrow {
@@ -105,6 +105,12 @@ TEST_CASE("an arrow that runs up or sideways is seen") {
 }
 
 TEST_CASE("outside libraries stay in their rooms") {
+    for (const std::string& file : files_with(k_top / "lib", "hiredis")) {
+        CHECK_MESSAGE(file.starts_with("redis/"), file);
+    }
+    for (const std::string& file : files_with(k_top / "lib", "<libpq-fe.h>")) {
+        CHECK_MESSAGE(file.starts_with("postgres/"), file);
+    }
     for (const std::string& file : files_with(k_top / "lib", "<httplib.h>")) {
         CHECK_MESSAGE(file.starts_with("http/"), file);
     }
