@@ -38,7 +38,7 @@ class Link {
     /// Runs a script and waits for its answer, in a BlockingRegion, at most `budget`. Past it the caller gets
     /// unavailable at once, and a reply that still comes is dropped; the script may then have run. EVALSHA, and EVAL
     /// where Redis answers NOSCRIPT. Errors: as redis::Pool.
-    Result<Reply> run(Call call, std::chrono::milliseconds budget);
+    Result<Reply> run(const Call& call, std::chrono::milliseconds budget);
 
     /// Sends a script without waiting: with the next batch, a millisecond later at most. Errors of it are counted in
     /// the status alone. What cannot be sent because Redis is away, or too much waits already, is dropped and counted.
