@@ -80,11 +80,14 @@ class Session {
     Session& operator=(const Session&) = delete;
     virtual ~Session() = default;
 
-    /// Runs one statement, prepared once per connection by its text.
+    /// Runs one statement. It is prepared by its text when it comes a second time over a connection, which keeps at
+    /// most 256; behind a pooler that mixes them up, none is. Errors: invalid, too (a text with a NUL byte).
     virtual Result<Rows> query(std::string_view sql, const Parameters& parameters = {}) = 0;
     /// Runs statements without parameters or results, several separated by ';': schemas.
     virtual Result<void> script(std::string_view sql) = 0;
-    /// Runs `work` in a transaction (READ COMMITTED), rolled back when it returns an error. Not nested.
+    /// Runs `work` in a transaction (READ COMMITTED), rolled back when it returns an error. Not nested. When the answer
+    /// to COMMIT is lost (unavailable) it may have been done. Errors: failed, too (`work` returned no error although a
+    /// statement had failed: nothing was changed).
     virtual Result<void> transaction(const std::function<Result<void>()>& work) = 0;
 };
 
@@ -99,8 +102,10 @@ struct PoolOptions {
 };
 
 /// A bounded number of connections to one PostgreSQL. Made without touching the network; connections open when they are
-/// needed, and are let go when they fail. While the server is away (Backend) calls are refused at once. Thread-safe;
-/// waits in a BlockingRegion; never without bound, also on a half-open connection.
+/// needed, and are let go when they fail. While the server is away (Backend) calls are refused at once; one that takes
+/// no writes counts as away. Thread-safe; waits in a BlockingRegion; never without bound, also on a half-open
+/// connection. Only the resolver's own time-out bounds looking up a host's name, which libpq does: give an address or a
+/// name that is known at once. Sockets go by real time, `clock` is for the Backend.
 class Pool {
   public:
     /// `clock` and `log` must outlive the pool.
@@ -111,7 +116,7 @@ class Pool {
 
     /// Lends a connection for `work` and returns what it returns. `work` runs once; but where the connection turned out
     /// to have been closed before anything was sent over it, it runs on another one. Errors: as Session, and those of
-    /// getting a connection.
+    /// getting a connection: unavailable, busy (none was free within wait_timeout), config (the url is malformed).
     Result<void> with(const std::function<Result<void>(Session&)>& work);
 
     /// One statement.
