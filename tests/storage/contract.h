@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sqlite/tenant_files.h"
+#include "storage/servers.h"
 #include "storage/store.h"
 #include "support/fake_clock.h"
 #include "support/temp_folder.h"
@@ -18,16 +19,52 @@
 // k_store_types.
 namespace mt::test {
 
-constexpr std::array<std::string_view, 2> k_store_types{"memory", "sqlite"};
+constexpr std::array<std::string_view, 4> k_store_types{"memory", "sqlite", "redis", "postgres"};
 
-/// A folder of tenants and stores of one type over it.
+/// A folder of tenants and stores of one type over it. Its tenants have lives of their own; servers outlive it, so it
+/// erases what was stored there.
 class StoreBed {
   public:
-    explicit StoreBed(std::string_view type) : m_type(type), m_files(m_folder.path(), {}) {}
+    explicit StoreBed(std::string_view type)
+        : m_type(type),
+          m_redis(type == "redis" ? &shared_redis().pool : nullptr),
+          m_postgres(type == "postgres" ? &shared_postgres().pool : nullptr),
+          m_files(m_folder.path(), {}) {
+        static std::atomic<int> lives{0};
+        m_uid = "life" + std::to_string(++lives);
+    }
+    StoreBed(const StoreBed&) = delete;
+    StoreBed& operator=(const StoreBed&) = delete;
+    ~StoreBed() {
+        for (const std::string& tenant : m_tenants) {
+            CHECK(erase_store(m_type, params(tenant)));
+        }
+    }
+
+    /// False, with a message, where the server of a type is not installed.
+    static bool can_have(std::string_view type) {
+        if (type == "redis" && !PrivateRedis::is_installed()) {
+            MESSAGE("SKIPPED: redis-server is not installed");
+            return false;
+        }
+        if (type == "postgres" && !PrivatePostgres::is_installed()) {
+            MESSAGE("SKIPPED: PostgreSQL is not installed");
+            return false;
+        }
+        return true;
+    }
+
+    StoreParams params(const std::string& tenant, std::int64_t max_bytes = 1'000'000) {
+        StoreParams params{tenant, max_bytes, m_clock, m_files, m_uid + tenant};
+        params.redis = m_redis;
+        params.postgres = m_postgres;
+        return params;
+    }
 
     std::unique_ptr<Store> open(const std::string& tenant, std::int64_t max_bytes = 1'000'000) {
         REQUIRE(m_files.create(tenant));
-        Result<std::unique_ptr<Store>> store = open_store(m_type, {tenant, max_bytes, m_clock, m_files});
+        m_tenants.push_back(tenant);
+        Result<std::unique_ptr<Store>> store = open_store(m_type, params(tenant, max_bytes));
         REQUIRE(store);
         return *std::move(store);
     }
@@ -38,9 +75,13 @@ class StoreBed {
 
   private:
     std::string_view m_type;
+    redis::Pool* m_redis;  // both made by the test's own thread: a server ends with the thread that started it
+    postgres::Pool* m_postgres;
+    std::string m_uid;
     TempFolder m_folder;
     FakeClock m_clock;
     TenantFiles m_files;
+    std::vector<std::string> m_tenants;
 };
 
 /// The code of a failed Result, nothing of a good one.
@@ -164,6 +205,7 @@ inline void check_expiry(StoreBed& bed) {
     bed.clock().advance(std::chrono::milliseconds{50});
     CHECK(bytes_of(*store) == 14);
     CHECK_FALSE(*store->erase("many", "999"));
+    store->set_max_bytes(22);  // what has expired takes no room, were it not swept yet
     CHECK(version_after(store->put("many", "998", "x")) == 1);
     CHECK(bytes_of(*store) == 22);
     REQUIRE(store->clear("many"));
