@@ -14,24 +14,6 @@ constexpr std::int64_t k_most_of_a_call = std::int64_t{1} << 40;
 constexpr std::int64_t k_last_day = 2'932'896;  // 9999-12-31
 constexpr days k_longest_wait{366};
 
-sys_days start_of(BudgetPeriod period, WallTime time) {
-    const sys_days day = std::chrono::floor<days>(time);
-    if (period == BudgetPeriod::day) {
-        return day;
-    }
-    const std::chrono::year_month_day date{day};
-    return sys_days{date.year() / date.month() / 1};
-}
-
-// The first start of a period after `day`.
-sys_days next_start(BudgetPeriod period, sys_days day) {
-    if (period == BudgetPeriod::day) {
-        return day + days{1};
-    }
-    const std::chrono::year_month_day date{day};
-    return sys_days{(date.year() / date.month() + std::chrono::months{1}) / 1};
-}
-
 std::int64_t longest_ns(BudgetPeriod period) {
     return std::chrono::nanoseconds{days{period == BudgetPeriod::day ? 1 : 31}}.count();
 }
@@ -41,6 +23,23 @@ std::int64_t of_a_call(std::int64_t tokens) {
 }
 
 }  // namespace
+
+sys_days period_start(BudgetPeriod period, WallTime time) {
+    const sys_days day = std::chrono::floor<days>(time);
+    if (period == BudgetPeriod::day) {
+        return day;
+    }
+    const std::chrono::year_month_day date{day};
+    return sys_days{date.year() / date.month() / 1};
+}
+
+sys_days next_period_start(BudgetPeriod period, sys_days day) {
+    if (period == BudgetPeriod::day) {
+        return day + days{1};
+    }
+    const std::chrono::year_month_day date{day};
+    return sys_days{(date.year() / date.month() + std::chrono::months{1}) / 1};
+}
 
 BudgetAccount::BudgetAccount(std::atomic<std::int64_t>& used, std::atomic<std::int64_t>& period_start,
                              const Budget& budget, const Clock& clock)
@@ -85,7 +84,7 @@ std::int64_t BudgetAccount::left(std::int64_t boot_ns) {
 }
 
 void BudgetAccount::renew(std::int64_t boot_ns, WallTime wall) {
-    const sys_days start = start_of(m_budget.period, wall);
+    const sys_days start = period_start(m_budget.period, wall);
     const sys_days stored = stored_start();
     const bool overdue = start < stored && boot_ns - m_since_ns >= longest_ns(m_budget.period);
     if (start <= stored && !overdue) {
@@ -100,10 +99,10 @@ void BudgetAccount::renew(std::int64_t boot_ns, WallTime wall) {
 std::int64_t BudgetAccount::until_renewal(std::int64_t boot_ns, WallTime wall) const {
     const sys_days stored = stored_start();
     // Of a clock that is centuries behind the difference would not fit into nanoseconds.
-    const std::chrono::milliseconds calendar = next_start(m_budget.period, stored) - wall;
+    const std::chrono::milliseconds calendar = next_period_start(m_budget.period, stored) - wall;
     const auto most = std::chrono::milliseconds{k_longest_wait};
     const std::int64_t calendar_ns = std::chrono::nanoseconds{std::min(calendar, most)}.count();
-    const bool behind = start_of(m_budget.period, wall) < stored;
+    const bool behind = period_start(m_budget.period, wall) < stored;
     return behind ? std::min(calendar_ns, m_since_ns + longest_ns(m_budget.period) - boot_ns) : calendar_ns;
 }
 

@@ -9,6 +9,11 @@
 
 namespace mt {
 
+/// The first day (UTC) of the period in which `time` lies. Pure.
+std::chrono::sys_days period_start(BudgetPeriod period, WallTime time);
+/// The first start of a period after `day`. Pure.
+std::chrono::sys_days next_period_start(BudgetPeriod period, std::chrono::sys_days day);
+
 /// The tokens of ONE tenant's budget in the present period: used ones in memory of the caller's, which survives a
 /// crash, and those reserved by calls in flight, which die with the process. Not thread-safe: the Limits that own it
 /// hold their mutex. Reads the wall clock only while there is a budget. `boot_ns` is Clock::boot_ns.
@@ -47,6 +52,10 @@ class BudgetAccount {
     [[nodiscard]] std::int64_t used(std::int64_t boot_ns);
     /// The largest reservation that fits now, at least 0. Only where there is a budget.
     [[nodiscard]] std::int64_t left(std::int64_t boot_ns);
+    /// Tokens that calls in flight hold.
+    [[nodiscard]] std::int64_t reserved() const { return m_reserved; }
+    /// The first day of the period that was counted in last.
+    [[nodiscard]] std::chrono::sys_days period() const { return stored_start(); }
 
   private:
     void renew(std::int64_t boot_ns, WallTime wall);

@@ -2,9 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <limits>
 #include <memory>
-#include <string_view>
 
 #include "base/clock.h"
 #include "base/context.h"
@@ -17,6 +15,7 @@ namespace mt {
 struct Cost {
     std::int64_t requests = 1;
     std::int64_t tokens = 0;
+    std::int64_t least_tokens = 0;  ///< of an admission that can do with fewer than `tokens`; 0: exactly `tokens`
 };
 
 /// The limits of one tenant; 0 means unlimited for tokens, concurrency and budget.
@@ -42,7 +41,7 @@ struct LimiterState {
 
 /// What a Permit remembers for the Limits that issued it.
 struct Reservation {
-    Cost cost{};               ///< what was charged at the admission
+    Cost cost{};               ///< what was charged at the admission: `tokens` is what was granted
     std::uint64_t ticket = 0;  ///< the limiter's own name of this admission
 };
 
@@ -57,12 +56,6 @@ struct LimitStatus {
     std::int64_t token_reset_ns = 0;    ///< until all of `token_limit` is available again
     std::int64_t budget = 0;            ///< tokens for the present period, 0: none, and the next one is 0
     std::int64_t budget_used = 0;       ///< by calls that have ended; may be more than `budget`
-};
-
-/// The tokens that a reservation could take right now.
-struct TokenRoom {
-    std::int64_t tokens = std::numeric_limits<std::int64_t>::max();  ///< the least that any limit leaves, at least 0
-    bool limited = false;                                            ///< whether there is a limit of tokens at all
 };
 
 class Limits;
@@ -85,6 +78,9 @@ class Permit {
     /// A permit that ends without it stays charged as reserved, in the budget, too: nobody knows what was used.
     void settle(Cost used);
 
+    /// Tokens that were reserved: as many as were asked for, or fewer where the cost named a least amount.
+    [[nodiscard]] std::int64_t granted() const { return m_reservation.cost.tokens; }
+
     /// State of the limits right after this admission.
     [[nodiscard]] const LimitStatus& status() const { return m_status; }
 
@@ -105,12 +101,14 @@ class Limits {
     Limits& operator=(const Limits&) = delete;
     virtual ~Limits() = default;
 
-    /// Admits or refuses. Errors: rate_limited with `reason` requests, tokens or concurrency, or budget_spent with
-    /// `reason` budget (the one to wait longest for); retry_after is exact for one client, and absent where waiting
-    /// cannot help or nobody knows how long: for concurrency, and where the rest of the budget is only reserved by
-    /// calls in flight. A spent budget admits nothing more until the next period (UTC), which begins at zero; calls in
-    /// flight take their reservations into it. Calls that use more than they reserved can take the use past the budget,
-    /// by as much as those do which are in flight together. unavailable when the state is away.
+    /// Admits or refuses. Where `cost.least_tokens` is given, reserves as much of `cost.tokens` as all limits of tokens
+    /// leave, if that is the least at least, and otherwise refuses the least. Errors: rate_limited with `reason`
+    /// requests, tokens or concurrency, or budget_spent with `reason` budget (the one to wait longest for); retry_after
+    /// is exact for one client, and absent where waiting cannot help or nobody knows how long: for concurrency, and
+    /// where the rest of the budget is only reserved by calls in flight. A spent budget admits nothing more until the
+    /// next period (UTC), which begins at zero; calls in flight take their reservations into it. Calls that use more
+    /// than they reserved can take the use past the budget, by as much as those do which are in flight together.
+    /// unavailable when the state is away.
     virtual Result<Permit> admit(Cost cost, const Context& context) = 0;
 
     /// Changes the limits of calls from now on; what was used stays used, up to one new capacity. Of the budget all of
@@ -121,9 +119,8 @@ class Limits {
     /// State of the limits now.
     [[nodiscard]] virtual LimitStatus status() const = 0;
 
-    /// What admit() would take at most as `cost.tokens` now, if nothing but tokens mattered: for a caller that may
-    /// ask for less. 0 in a spent budget, which refuses even that.
-    [[nodiscard]] virtual TokenRoom room() const = 0;
+    /// Whether there is a limit of tokens at all, by the settings: never waits.
+    [[nodiscard]] virtual bool limits_tokens() const = 0;
 
     /// Calls admitted and not yet released.
     [[nodiscard]] virtual std::int64_t in_flight() const = 0;

@@ -1,17 +1,13 @@
-#include <fmt/core.h>
-
 #include <algorithm>
+#include <limits>
 #include <mutex>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "limit/bucket.h"
 #include "limit/budget_account.h"
 #include "limit/gcra.h"
 #include "limit/limits.h"
+#include "limit/refusal.h"
 
 namespace mt {
 namespace {
@@ -23,19 +19,6 @@ struct Mark {
     std::int64_t request_tat_ns = 0;
     std::int64_t token_tat_ns = 0;
 };
-
-constexpr std::string_view word_of(BudgetPeriod period) {
-    return period == BudgetPeriod::day ? "day" : "month";
-}
-
-Error refuse(std::string reason, std::string message, std::int64_t retry_in_ns) {
-    std::optional<std::chrono::nanoseconds> retry_after;
-    if (retry_in_ns > 0) {
-        retry_after = std::chrono::nanoseconds{retry_in_ns};
-    }
-    const Code code = reason == "budget" ? Code::budget_spent : Code::rate_limited;
-    return Error{code, std::move(message), std::move(reason), retry_after};
-}
 
 // The limits of one tenant in this process's memory. One mutex covers everything, the reading of the clock included,
 // so that time never goes back between two decisions.
@@ -55,24 +38,22 @@ class LocalLimits final : public Limits {
     Result<Permit> admit(Cost cost, const Context& /*context*/) override {
         const std::scoped_lock lock(m_mutex);
         const std::int64_t now = m_clock.boot_ns();
-        const gcra::Decision requests = m_requests.decide(now, cost.requests);
-        const gcra::Decision tokens = m_tokens.decide(now, cost.tokens);
-        const BudgetAccount::Decision budget = m_budget.decide(now, cost.tokens);
-        if (!requests.possible || !tokens.possible || !budget.possible) {
-            return hopeless_refusal(requests, tokens, cost);
+        if (cost.least_tokens > 0) {
+            cost.tokens = std::clamp(token_room(now), std::min(cost.least_tokens, cost.tokens), cost.tokens);
         }
-        if (!requests.allowed || !tokens.allowed || !budget.allowed) {
-            return longest_refusal(requests, tokens, budget);
+        const Verdict verdict{m_requests.decide(now, cost.requests), m_tokens.decide(now, cost.tokens),
+                              m_budget.decide(now, cost.tokens)};
+        if (!verdict.possible() || !verdict.allowed()) {
+            return refuse(m_settings, verdict, cost);
         }
         if (m_settings.max_concurrency > 0 && m_in_flight >= m_settings.max_concurrency) {
-            return refuse("concurrency",
-                          fmt::format("limit of {} calls at the same time reached", m_settings.max_concurrency), 0);
+            return refuse_concurrency(m_settings);
         }
-        m_requests.take(requests);
-        m_tokens.take(tokens);
+        m_requests.take(verdict.requests);
+        m_tokens.take(verdict.tokens);
         m_budget.reserve(cost.tokens);
         ++m_in_flight;
-        m_marks.push_back({++m_last_ticket, requests.tat_ns, tokens.tat_ns});
+        m_marks.push_back({++m_last_ticket, verdict.requests.tat_ns, verdict.tokens.tat_ns});
         return Permit(*this, {cost, m_last_ticket}, status_at(now));
     }
 
@@ -103,17 +84,9 @@ class LocalLimits final : public Limits {
         return status_at(m_clock.boot_ns());
     }
 
-    [[nodiscard]] TokenRoom room() const override {
+    [[nodiscard]] bool limits_tokens() const override {
         const std::scoped_lock lock(m_mutex);
-        const std::int64_t now = m_clock.boot_ns();
-        TokenRoom room;
-        if (m_settings.tokens_per_minute > 0) {
-            room = {m_tokens.remaining(now), true};
-        }
-        if (m_budget.limited()) {
-            room = {std::min(room.tokens, m_budget.left(now)), true};
-        }
-        return room;
+        return m_settings.tokens_per_minute > 0 || m_budget.limited();
     }
 
     [[nodiscard]] std::int64_t in_flight() const override {
@@ -175,48 +148,13 @@ class LocalLimits final : public Limits {
         return mark != m_marks.end() && mark->ticket == ticket ? mark : m_marks.end();
     }
 
-    // Names a limit that the call never fits.
-    [[nodiscard]] Error hopeless_refusal(const gcra::Decision& requests, const gcra::Decision& tokens,
-                                         Cost cost) const {
-        if (!tokens.possible) {
-            return refuse("tokens",
-                          fmt::format("a call of up to {} tokens never fits the limit of {} tokens per minute",
-                                      cost.tokens, m_settings.tokens_per_minute),
-                          0);
+    // What a reservation could take at most, if nothing but tokens mattered. A spent budget refuses even 0.
+    [[nodiscard]] std::int64_t token_room(std::int64_t now) const {
+        std::int64_t room = std::numeric_limits<std::int64_t>::max();
+        if (m_settings.tokens_per_minute > 0) {
+            room = m_tokens.remaining(now);
         }
-        if (!requests.possible) {
-            return refuse("requests",
-                          fmt::format("{} requests at once never fit the burst of {}", cost.requests, m_settings.burst),
-                          0);
-        }
-        return refuse("budget",
-                      fmt::format("a call of up to {} tokens never fits the budget of {} tokens per {}", cost.tokens,
-                                  m_settings.budget, word_of(m_settings.budget_period)),
-                      0);
-    }
-
-    // Names the limit that must be waited for longest, so that one wait is enough.
-    [[nodiscard]] Error longest_refusal(const gcra::Decision& requests, const gcra::Decision& tokens,
-                                        const BudgetAccount::Decision& budget) const {
-        if (!budget.allowed && budget.retry_in_ns >= std::max(tokens.retry_in_ns, requests.retry_in_ns)) {
-            return budget_refusal(budget);
-        }
-        if (tokens.retry_in_ns > requests.retry_in_ns) {
-            return refuse("tokens", fmt::format("limit of {} tokens per minute reached", m_settings.tokens_per_minute),
-                          tokens.retry_in_ns);
-        }
-        return refuse("requests", fmt::format("rate limit of {} requests per minute reached", m_settings.rate_limit),
-                      requests.retry_in_ns);
-    }
-
-    [[nodiscard]] Error budget_refusal(const BudgetAccount::Decision& budget) const {
-        const std::string_view period = word_of(m_settings.budget_period);
-        return refuse("budget",
-                      budget.held ? fmt::format("calls in flight hold the rest of the budget of {} tokens per {}",
-                                                m_settings.budget, period)
-                                  : fmt::format("the budget of {} tokens per {} is spent, or too little of it is left",
-                                                m_settings.budget, period),
-                      budget.retry_in_ns);
+        return m_budget.limited() ? std::min(room, m_budget.left(now)) : room;
     }
 
     const Clock& m_clock;

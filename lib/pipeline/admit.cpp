@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <utility>
 
 #include "base/trace.h"
@@ -12,18 +11,12 @@ constexpr std::int64_t k_usual_answer = 1024;
 constexpr std::int64_t k_least_answer = 16;
 
 // What the call may use at most. Where tokens are limited every answer gets a bound, which the model is told: the one
-// that the client or the model's settings name, or as much of the usual one as there is room for.
-Cost reservation(Question& question, const Agent& agent, const Limits& limits) {
-    TokenBound bound = agent.bound(question);
-    const TokenRoom room = limits.room();
-    if (!room.limited) {
-        return {1, 0};
+// that the client or the model's settings name, or as much of the usual one as the limits leave.
+Cost reservation(const TokenBound& bound) {
+    if (bound.answer != 0) {
+        return {1, bound.prompt + bound.choices * bound.answer};
     }
-    if (bound.answer == 0) {
-        bound.answer = std::clamp((room.tokens - bound.prompt) / bound.choices, k_least_answer, k_usual_answer);
-    }
-    question.max_tokens = bound.answer;
-    return {1, bound.prompt + bound.choices * bound.answer};
+    return {1, bound.prompt + bound.choices * k_usual_answer, bound.prompt + bound.choices * k_least_answer};
 }
 
 // A refusal is never charged, however late it comes; who has used tokens was served, if badly.
@@ -43,12 +36,16 @@ Cost used_by(const Call& call, const Result<void>& outcome) {
 Result<void> admit(Call& call, PipelineServices& /*services*/, const Next& next) {
     Span span(call.context.trace, SpanKind::internal, "admit");
     Limits& limits = *call.tenant->limits;
-    const Cost cost = reservation(*call.question, *call.tenant->agent, limits);
-    Result<Permit> permit = limits.admit(cost, call.context);
+    const TokenBound bound = call.tenant->agent->bound(*call.question);
+    const bool limited = limits.limits_tokens();
+    Result<Permit> permit = limits.admit(limited ? reservation(bound) : Cost{1, 0}, call.context);
     if (!permit) {
         call.limit = limits.status();
         span.fail(permit.error().reason);
         return std::move(permit).error();
+    }
+    if (limited) {
+        call.question->max_tokens = (permit->granted() - bound.prompt) / bound.choices;
     }
     call.limit = permit->status();
     call.permit = *std::move(permit);

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "limit/limits.h"
@@ -25,6 +26,16 @@ struct LimitFixture {
     }
     Result<Permit> admit(std::int64_t requests, std::int64_t tokens = 0) const {
         return limits->admit(Cost{requests, tokens}, Context{});
+    }
+    /// The most tokens that an admission grants now. Undone at once.
+    [[nodiscard]] std::int64_t room() const {
+        constexpr std::int64_t k_most = std::numeric_limits<std::int64_t>::max();
+        Result<Permit> permit = limits->admit(Cost{.requests = 0, .tokens = k_most, .least_tokens = 1}, Context{});
+        if (!permit) {
+            return 0;
+        }
+        permit->settle(Cost{0, 0});
+        return permit->granted();
     }
     void wait(std::int64_t ns) { clock.advance(std::chrono::nanoseconds{ns}); }
 

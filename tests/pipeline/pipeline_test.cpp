@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "pipeline/stages.h"
+#include "stats/history.h"
 #include "support/service_house.h"
 
 using namespace mt;

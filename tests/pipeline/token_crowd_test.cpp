@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/chat_scripts.h"
+#include "stats/history.h"
 #include "support/service_house.h"
 
 using namespace mt;
