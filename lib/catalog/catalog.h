@@ -22,6 +22,10 @@ namespace mt {
 class DataFolder;
 class TenantFiles;
 
+namespace postgres {
+class Pool;
+}
+
 /// removing: told to go, its data still there; removed: gone, the name is a tombstone that a new life may take.
 enum class TenantStatus { active, suspended, removing, removed };
 
@@ -98,7 +102,8 @@ class Catalog {
     /// Errors: already_exists, busy (the former life is still being removed), invalid (id, settings).
     virtual Result<TenantRecord> create_tenant(std::string_view id, const Settings& own, const SettingsCheck& check,
                                                std::string_view who) = 0;
-    /// The tenant with its settings; a removed one is not found. Errors: not_found.
+    /// The tenant with its settings; a removed one is not found, one that is being removed has its settings as far as
+    /// they can still be read. Errors: not_found.
     virtual Result<TenantRecord> tenant(std::string_view id) = 0;
     /// Status by id without opening the tenant's file; also of removing and removed ones. Errors: not_found.
     virtual Result<TenantRecord> row(std::string_view id) = 0;
@@ -115,9 +120,11 @@ class Catalog {
     virtual Result<TenantRecord> set_suspended(std::string_view id, bool suspended, std::string_view who) = 0;
     /// Marks for removal; nobody is served from now on. Errors: not_found.
     virtual Result<void> begin_removal(std::string_view id, std::string_view who) = 0;
-    /// Erases file and keys of a tenant marked for removal. Only the holder of the folder's lock may call this, after
-    /// the last call of the tenant ended.
-    virtual Result<void> finish_removal(std::string_view id) = 0;
+    /// Erases settings and keys of a tenant marked for removal, after the last call of the tenant ended; the data is
+    /// erased before. Where shared(), any process may call this, several at once and again: nothing happens when the
+    /// life `uid` is not marked any more. Else only the holder of the folder's lock may. Errors: not_found (no such
+    /// tenant ever).
+    virtual Result<void> finish_removal(std::string_view id, std::string_view uid) = 0;
 
     /// Gives a tenant a model of its own, in the place of one with its name when `replace` says so. Errors: not_found,
     /// already_exists, invalid (it has k_most_own_models).
@@ -146,8 +153,17 @@ class Catalog {
     /// What changed after `sequence` (0: since ever, the largest number: nothing but the present sequence), made by
     /// whatever process.
     virtual Result<Changes> changes_since(std::int64_t sequence) = 0;
-    /// Notes that `writer` counts in this catalog's ledger.
+    /// Notes that `writer` counts in this catalog's ledger. Where shared(), nothing is noted, since many count at once:
+    /// the place is the latest, and `since` is the end of time, for every tenant may have numbers of others.
     virtual Result<LedgerWriter> note_writer(std::string_view writer) = 0;
+
+    /// True where other processes serve from this catalog, too.
+    [[nodiscard]] virtual bool shared() const = 0;
+    /// Returns when something may have changed, at the latest after `at_most`, sooner where changes cannot be heard of:
+    /// then changes_since() tells. For one thread.
+    virtual void await_change(std::chrono::milliseconds at_most) = 0;
+    /// Ends an await_change() in progress, or the next one.
+    virtual void wake() = 0;
 
     /// "ok", or what is damaged in the registry.
     virtual Result<std::string> integrity() = 0;
@@ -162,6 +178,15 @@ struct CatalogOptions {
 /// version_mismatch, unavailable.
 Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const DataFolder& folder, TenantFiles& files, const Clock& clock,
                                                      const CatalogOptions& options);
+
+struct PostgresCatalogOptions {
+    bool create = true;  ///< make the tables when they are missing
+};
+
+/// The catalog in a PostgreSQL, shared by any number of processes: the schema `mtagent`. `pool` and `clock` must
+/// outlive it. Errors: not_found (no tables and !create), version_mismatch, failed (rights are missing), unavailable.
+Result<std::unique_ptr<Catalog>> open_postgres_catalog(postgres::Pool& pool, const Clock& clock,
+                                                       const PostgresCatalogOptions& options);
 
 /// Calls `visit` with every tenant that is not removed, in order of the ids, until it returns an error.
 Result<void> for_each_tenant(Catalog& catalog, const std::function<Result<void>(const TenantRecord&)>& visit);

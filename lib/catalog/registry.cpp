@@ -1,24 +1,14 @@
 #include "catalog/registry.h"
 
 #include <algorithm>
-#include <array>
+
+#include "catalog/rules.h"
 
 namespace mt {
 namespace {
 
-constexpr std::array<std::string_view, 4> k_statuses{"active", "suspended", "removing", "removed"};
-
-std::int64_t to_ms(WallTime time) {
-    return time.time_since_epoch().count();
-}
-
-WallTime from_ms(std::int64_t ms) {
-    return WallTime{std::chrono::milliseconds{ms}};
-}
-
-TenantStatus to_status(const std::string& text) {
-    return static_cast<TenantStatus>(std::find(k_statuses.begin(), k_statuses.end(), text) - k_statuses.begin());
-}
+using rules::from_ms;
+using rules::to_ms;
 
 TenantRecord tenant_of(const Query& row) {
     TenantRecord record;
@@ -27,7 +17,7 @@ TenantRecord tenant_of(const Query& row) {
     record.name = row.text(2);
     record.plan = row.text(3);
     record.auth = row.text(4);
-    record.status = to_status(row.text(5));
+    record.status = rules::to_status(row.text(5));
     record.generation = row.integer(6);
     record.created = from_ms(row.integer(7));
     return record;
@@ -49,10 +39,6 @@ KeyRecord key_of(const Query& row) {
 }
 
 }  // namespace
-
-std::string_view to_string(TenantStatus status) {
-    return k_statuses[static_cast<std::size_t>(status)];
-}
 
 std::optional<TenantRecord> Registry::find(std::string_view id) {
     Query row =

@@ -1,17 +1,17 @@
-#include <fmt/core.h>
-
+#include <algorithm>
 #include <utility>
 
-#include "base/text.h"
 #include "catalog/registry.h"
 #include "catalog/registry_schema.h"
 #include "catalog/sqlite_catalog.h"
 
 namespace mt {
 
-Error no_tenant(std::string_view id) {
-    return {Code::not_found, fmt::format("there is no tenant {}", quote(id))};
-}
+namespace {
+
+constexpr std::chrono::milliseconds k_poll{100};  // a change is to be applied within 200 ms
+
+}  // namespace
 
 Result<TenantRecord> SqliteCatalog::row(std::string_view id) {
     Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
@@ -62,6 +62,19 @@ Result<LedgerWriter> SqliteCatalog::note_writer(std::string_view writer) {
     return noted ? Result<LedgerWriter>(place) : Result<LedgerWriter>(std::move(noted).error());
 }
 
+// Another process's changes make no sound.
+void SqliteCatalog::await_change(std::chrono::milliseconds at_most) {
+    std::unique_lock lock(m_wake_mutex);
+    m_wake.wait_for(lock, std::min(at_most, k_poll), [this] { return m_woken; });
+    m_woken = false;
+}
+
+void SqliteCatalog::wake() {
+    const std::lock_guard lock(m_wake_mutex);
+    m_woken = true;
+    m_wake.notify_all();
+}
+
 Result<std::string> SqliteCatalog::integrity() {
     Result<std::unique_lock<std::mutex>> lock = lock_patiently(m_mutex);
     if (!lock) {
@@ -79,14 +92,14 @@ Result<TenantRecord> SqliteCatalog::read_row(std::string_view id) {
     if (!done) {
         return std::move(done).error();
     }
-    return record ? Result<TenantRecord>(*std::move(record)) : Result<TenantRecord>(no_tenant(id));
+    return record ? Result<TenantRecord>(*std::move(record)) : Result<TenantRecord>(rules::no_tenant(id));
 }
 
 // The row of a tenant that can be changed.
 Result<TenantRecord> SqliteCatalog::live(Registry& registry, std::string_view id) {
     std::optional<TenantRecord> record = registry.find(id);
-    const bool gone = !record || record->status == TenantStatus::removing || record->status == TenantStatus::removed;
-    return gone ? Result<TenantRecord>(no_tenant(id)) : Result<TenantRecord>(*std::move(record));
+    return record && rules::can_change(*record) ? Result<TenantRecord>(*std::move(record))
+                                                : Result<TenantRecord>(rules::no_tenant(id));
 }
 
 Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const DataFolder& folder, TenantFiles& files, const Clock& clock,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <type_traits>
@@ -8,13 +10,12 @@
 #include "base/blocking.h"
 #include "catalog/catalog.h"
 #include "catalog/registry.h"
+#include "catalog/rules.h"
 #include "sqlite/data_folder.h"
 #include "sqlite/database.h"
 #include "sqlite/tenant_files.h"
 
 namespace mt {
-
-Error no_tenant(std::string_view id);
 
 /// The catalog in a data folder: registry.db and a file per tenant.
 ///
@@ -37,7 +38,7 @@ class SqliteCatalog final : public Catalog {
                                        std::string_view who) override;
     Result<TenantRecord> set_suspended(std::string_view id, bool suspended, std::string_view who) override;
     Result<void> begin_removal(std::string_view id, std::string_view who) override;
-    Result<void> finish_removal(std::string_view id) override;
+    Result<void> finish_removal(std::string_view id, std::string_view uid) override;
 
     // sqlite_catalog_models.cpp
     Result<TenantRecord> put_model(std::string_view tenant, const TenantModel& model, bool replace,
@@ -54,6 +55,9 @@ class SqliteCatalog final : public Catalog {
     Result<std::vector<AuditEvent>> history(std::string_view tenant, std::int64_t limit) override;
     Result<Changes> changes_since(std::int64_t sequence) override;
     Result<LedgerWriter> note_writer(std::string_view writer) override;
+    [[nodiscard]] bool shared() const override { return false; }
+    void await_change(std::chrono::milliseconds at_most) override;
+    void wake() override;
     Result<std::string> integrity() override;
 
   private:
@@ -89,7 +93,10 @@ class SqliteCatalog final : public Catalog {
         return done ? Result<T>(std::move(value)) : Result<T>(std::move(done).error());
     }
 
+    [[nodiscard]] rules::Actor actor(std::string_view who) const { return {who, m_clock.wall()}; }
     Result<TenantRecord> read_row(std::string_view id);
+    // Adds what its file says of the life in the row.
+    Result<TenantRecord> read_file(TenantRecord record);
     // The row of a tenant that can be changed.
     static Result<TenantRecord> live(Registry& registry, std::string_view id);
     // The same with what its file says.
@@ -104,6 +111,9 @@ class SqliteCatalog final : public Catalog {
     std::unique_ptr<Database> m_database;
     TenantFiles& m_files;
     const Clock& m_clock;
+    std::mutex m_wake_mutex;
+    std::condition_variable m_wake;
+    bool m_woken = false;  // guarded by m_wake_mutex
 };
 
 }  // namespace mt

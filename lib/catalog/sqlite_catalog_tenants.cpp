@@ -8,72 +8,8 @@
 #include "catalog/registry.h"
 #include "catalog/sqlite_catalog.h"
 #include "catalog/tenant_file.h"
-#include "config/tenant_config.h"
 
 namespace mt {
-namespace {
-
-std::string text_of(const Settings& settings, std::string_view field, std::string_view otherwise) {
-    const auto found = settings.find(field);
-    const auto* text = found == settings.end() ? nullptr : std::get_if<std::string>(&found->second);
-    return text == nullptr ? std::string(otherwise) : *text;
-}
-
-// Ids of the keys that stand in the settings themselves.
-std::vector<std::string> configured_keys(const Settings& settings) {
-    std::vector<std::string> ids;
-    const auto found = settings.find("key_hashes");
-    const auto* list = found == settings.end() ? nullptr : std::get_if<std::vector<std::string>>(&found->second);
-    for (const std::string& text : list == nullptr ? std::vector<std::string>{} : *list) {
-        if (Result<KeyHash> parsed = parse_key_hash(text)) {
-            ids.push_back(std::move(parsed->key_id));
-        }
-    }
-    return ids;
-}
-
-// Applies changes to settings and returns those that make a difference.
-SettingChanges merge(Settings& settings, const SettingChanges& changes) {
-    SettingChanges different;
-    for (const auto& [field, value] : changes) {
-        const auto present = settings.find(field);
-        if (value ? present != settings.end() && present->second == *value : present == settings.end()) {
-            continue;
-        }
-        different.emplace(field, value);
-        if (value) {
-            settings[field] = *value;
-        } else {
-            settings.erase(present);
-        }
-    }
-    return different;
-}
-
-std::string old_text(const Settings& settings, const std::string& field) {
-    const auto found = settings.find(field);
-    return found == settings.end() ? std::string{} : setting_text(field, found->second);
-}
-
-// The plan, and what of its own a new tenant has.
-std::string first_settings(const TenantRecord& record) {
-    std::string text = record.plan;
-    for (const auto& [field, value] : record.own) {
-        if (field != "plan") {
-            text += fmt::format(", {} = {}", field, setting_text(field, value));
-        }
-    }
-    return text;
-}
-
-// Name and plan as listings show them.
-void set_shown(TenantRecord& record) {
-    record.name = text_of(record.own, "name", record.id);
-    record.plan = text_of(record.own, "plan", "basic");
-    record.auth = text_of(record.own, "auth", "key");
-}
-
-}  // namespace
 
 Result<TenantRecord> SqliteCatalog::create_tenant(std::string_view id, const Settings& own, const SettingsCheck& check,
                                                   std::string_view who) {
@@ -86,19 +22,11 @@ Result<TenantRecord> SqliteCatalog::create_tenant(std::string_view id, const Set
     bool made_file = false;
     Result<TenantRecord> made = change([&](Registry& registry) -> Result<TenantRecord> {
         const std::optional<TenantRecord> former = registry.find(id);
-        if (former && former->status == TenantStatus::removing) {
-            return Error{Code::busy, fmt::format("tenant {} is still being removed: try again", quote(id))};
+        if (Result<void> vacant = former ? rules::check_vacant(id, former->status) : Result<void>{}; !vacant) {
+            return std::move(vacant).error();
         }
-        if (former && former->status != TenantStatus::removed) {
-            return Error{Code::already_exists, fmt::format("tenant {} exists already", quote(id))};
-        }
-        TenantRecord record;
-        record.id = std::string(id);
-        record.uid = random_hex(16);
-        record.generation = former ? former->generation + 1 : 1;
-        record.created = m_clock.wall();
-        record.own = own;
-        set_shown(record);
+        TenantRecord record = rules::new_life(id, own, m_clock.wall());
+        record.generation += former ? former->generation : 0;
         made_file = true;
         Result<void> written = create_tenant_file(m_files, id, {record.uid, record.generation, record.created, own},
                                                   {record.generation, record.created, who});
@@ -106,8 +34,8 @@ Result<TenantRecord> SqliteCatalog::create_tenant(std::string_view id, const Set
             return std::move(written).error();
         }
         registry.put(record);
-        registry.put_configured_keys(id, configured_keys(own));
-        registry.audit({m_clock.wall(), std::string(who), "tenant.add", record.id, "", "", first_settings(record)});
+        registry.put_configured_keys(id, rules::configured_keys(own));
+        registry.audit(rules::added(record, actor(who)));
         return record;
     });
     if (!made && made_file) {
@@ -124,25 +52,36 @@ Result<TenantRecord> SqliteCatalog::tenant(std::string_view id) {
     }
     Result<TenantRecord> record = read_row(id);
     if (!record || record->status == TenantStatus::removed) {
-        return record ? Result<TenantRecord>(no_tenant(id)) : record;
+        return record ? Result<TenantRecord>(rules::no_tenant(id)) : record;
     }
-    if (record->status == TenantStatus::removing) {
-        return record;
+    if (record->status != TenantStatus::removing) {
+        return read_file(*std::move(record));
     }
     Result<FileIdentity> identity = read_tenant_file(m_files, id);
+    if (identity && identity->uid == record->uid) {
+        record->own = std::move(identity->own);
+        record->models = std::move(identity->models);
+    }
+    // A file that is gone or damaged does not keep the tenant from going; one that is only busy is read later.
+    const bool readable = identity || identity.error().code == Code::not_found || identity.error().code == Code::failed;
+    return readable ? record : std::move(identity).error();
+}
+
+Result<TenantRecord> SqliteCatalog::read_file(TenantRecord record) {
+    Result<FileIdentity> identity = read_tenant_file(m_files, record.id);
     if (!identity) {
         const bool missing = identity.error().code == Code::not_found;
-        return missing ? Error{Code::failed, fmt::format("the file of tenant {} is missing", quote(id))}
+        return missing ? Error{Code::failed, fmt::format("the file of tenant {} is missing", quote(record.id))}
                        : std::move(identity).error();
     }
-    if (identity->uid != record->uid) {
-        return Error{Code::failed, fmt::format("the file of tenant {} is of another life: {} instead of {}", quote(id),
-                                               identity->uid, record->uid)};
+    if (identity->uid != record.uid) {
+        return Error{Code::failed, fmt::format("the file of tenant {} is of another life: {} instead of {}",
+                                               quote(record.id), identity->uid, record.uid)};
     }
-    record->own = std::move(identity->own);
-    record->models = std::move(identity->models);
-    if (identity->generation > record->generation) {
-        return repair(*std::move(record), identity->generation);
+    record.own = std::move(identity->own);
+    record.models = std::move(identity->models);
+    if (identity->generation > record.generation) {
+        return repair(std::move(record), identity->generation);
     }
     return record;
 }
@@ -150,35 +89,26 @@ Result<TenantRecord> SqliteCatalog::tenant(std::string_view id) {
 Result<TenantRecord> SqliteCatalog::update_tenant(std::string_view id, const SettingChanges& changes,
                                                   const SettingsCheck& check, std::string_view who) {
     return change([&](Registry& registry) -> Result<TenantRecord> {
-        Result<TenantRecord> record = live(registry, id);
+        Result<TenantRecord> record = with_file(registry, id);
         if (!record) {
             return record;
         }
-        Result<FileIdentity> identity = read_tenant_file(m_files, id);
-        if (!identity) {
-            return std::move(identity).error();
+        Result<rules::SettingsUpdate> update = rules::change_settings(*record, changes, check, actor(who));
+        if (!update) {
+            return std::move(update).error();
         }
-        Settings merged = identity->own;
-        const SettingChanges different = merge(merged, changes);
-        record->own = merged;
-        record->models = std::move(identity->models);
-        if (different.empty()) {
+        if (update->different.empty()) {
             return record;
         }
-        if (Result<void> valid = check(merged); !valid) {
-            return std::move(valid).error();
-        }
-        record->generation = std::max(record->generation, identity->generation) + 1;
-        Result<void> written = update_tenant_file(m_files, id, different, {record->generation, m_clock.wall(), who});
+        Result<void> written =
+            update_tenant_file(m_files, id, update->different, {record->generation, m_clock.wall(), who});
         if (!written) {
             return std::move(written).error();
         }
-        set_shown(*record);
         registry.put(*record);
-        registry.put_configured_keys(id, configured_keys(merged));
-        for (const auto& [field, value] : different) {
-            registry.audit({m_clock.wall(), std::string(who), "tenant.config", record->id, field,
-                            old_text(identity->own, field), value ? setting_text(field, *value) : ""});
+        registry.put_configured_keys(id, rules::configured_keys(record->own));
+        for (const AuditEvent& event : update->events) {
+            registry.audit(event);
         }
         return record;
     });
@@ -187,15 +117,11 @@ Result<TenantRecord> SqliteCatalog::update_tenant(std::string_view id, const Set
 Result<TenantRecord> SqliteCatalog::set_suspended(std::string_view id, bool suspended, std::string_view who) {
     return change([&](Registry& registry) -> Result<TenantRecord> {
         Result<TenantRecord> record = live(registry, id);
-        const TenantStatus wanted = suspended ? TenantStatus::suspended : TenantStatus::active;
-        if (!record || record->status == wanted) {
-            return record;
+        const std::optional<AuditEvent> event = record ? rules::suspend(*record, suspended, actor(who)) : std::nullopt;
+        if (event) {
+            registry.put(*record);  // the status lives in the registry alone
+            registry.audit(*event);
         }
-        const std::string before(to_string(record->status));
-        record->status = wanted;
-        registry.put(*record);  // the status lives in the registry alone: the generation of the settings stays
-        registry.audit({m_clock.wall(), std::string(who), suspended ? "tenant.suspend" : "tenant.resume", record->id,
-                        "status", before, std::string(to_string(wanted))});
         return record;
     });
 }
@@ -203,23 +129,21 @@ Result<TenantRecord> SqliteCatalog::set_suspended(std::string_view id, bool susp
 Result<void> SqliteCatalog::begin_removal(std::string_view id, std::string_view who) {
     Result<TenantRecord> done = change([&](Registry& registry) -> Result<TenantRecord> {
         Result<TenantRecord> record = live(registry, id);
-        if (!record) {
-            return record;
+        if (record) {
+            const AuditEvent event = rules::mark_removing(*record, actor(who));
+            registry.put(*record);
+            registry.audit(event);
         }
-        record->status = TenantStatus::removing;
-        record->generation += 1;
-        registry.put(*record);
-        registry.audit({m_clock.wall(), std::string(who), "tenant.remove", record->id, "", record->plan, ""});
         return record;
     });
     return done ? Result<void>{} : Result<void>{std::move(done).error()};
 }
 
-Result<void> SqliteCatalog::finish_removal(std::string_view id) {
+Result<void> SqliteCatalog::finish_removal(std::string_view id, std::string_view uid) {
     Result<TenantRecord> done = change([&](Registry& registry) -> Result<TenantRecord> {
         std::optional<TenantRecord> record = registry.find(id);
-        if (!record || record->status != TenantStatus::removing) {
-            return record ? Result<TenantRecord>(*record) : Result<TenantRecord>(no_tenant(id));
+        if (!record || record->status != TenantStatus::removing || record->uid != uid) {
+            return record ? Result<TenantRecord>(*record) : Result<TenantRecord>(rules::no_tenant(id));
         }
         if (Result<void> removed = m_files.remove(id); !removed) {
             return std::move(removed).error();
@@ -244,10 +168,10 @@ Result<TenantRecord> SqliteCatalog::repair(TenantRecord record, std::int64_t gen
         }
         record.status = row->status;
         record.generation = std::max(generation, row->generation);
-        set_shown(record);
+        rules::set_shown(record);
         if (row->uid == record.uid && row->generation < generation) {
             registry.put(record);
-            registry.put_configured_keys(record.id, configured_keys(record.own));
+            registry.put_configured_keys(record.id, rules::configured_keys(record.own));
         }
         return {};
     });

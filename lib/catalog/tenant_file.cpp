@@ -6,14 +6,13 @@
 #include <optional>
 
 #include "catalog/registry_schema.h"
-#include "config/tenant_config.h"
+#include "catalog/rules.h"
 
 namespace mt {
 namespace {
 
-std::int64_t to_ms(WallTime time) {
-    return time.time_since_epoch().count();
-}
+using rules::model_text;
+using rules::to_ms;
 
 struct Texts {
     std::optional<std::string> before;
@@ -63,7 +62,7 @@ void put_setting(Database& database, std::string_view field, const std::optional
             before = old.text(0);
         }
     }
-    const std::optional<std::string> after = value ? std::optional(setting_text(field, *value)) : std::nullopt;
+    const std::optional<std::string> after = value ? std::optional(rules::setting_text(field, *value)) : std::nullopt;
     if (after) {
         database.query("INSERT INTO config VALUES(?, ?) ON CONFLICT(field) DO UPDATE SET value = excluded.value")
             .bind(1, field)
@@ -76,11 +75,6 @@ void put_setting(Database& database, std::string_view field, const std::optional
 }
 
 }  // namespace
-
-std::string setting_text(std::string_view field, const Value& value) {
-    const TenantField* known = find_tenant_field(field);
-    return known == nullptr ? std::string{} : format_value(known->rule, value);
-}
 
 Result<void> create_tenant_file(TenantFiles& files, std::string_view id, const FileIdentity& identity,
                                 const FileChange& change) {
@@ -116,15 +110,10 @@ Result<FileIdentity> read_tenant_file(TenantFiles& files, std::string_view id) {
         identity.created = WallTime{std::chrono::milliseconds{row.integer(2)}};
         Query settings = database.query("SELECT field, value FROM config");
         while (settings.step()) {
-            const TenantField* field = find_tenant_field(settings.text(0));
-            if (field == nullptr) {
-                continue;  // written by a newer version: kept in the file, without effect here
+            Result<void> known = rules::read_setting(identity.own, settings.text(0), settings.text(1));
+            if (!known) {
+                return Error{Code::failed, fmt::format("the file of tenant '{}': {}", id, known.error().message)};
             }
-            Result<Value> value = parse_value(field->rule, settings.text(1));
-            if (!value) {
-                return Error{Code::failed, fmt::format("the file of tenant '{}': {}", id, value.error().message)};
-            }
-            identity.own.emplace(field->rule.name, *std::move(value));
         }
         has_models = database.query("SELECT 1 FROM schema_parts WHERE name = 'models'").step();
         return {};
@@ -179,10 +168,6 @@ Result<void> erase_file_model(TenantFiles& files, std::string_view id, std::stri
         set_generation(database, change.generation);
         return {};
     });
-}
-
-std::string model_text(const TenantModel& model) {
-    return fmt::format("{} at {}", model.model, model.base_url);
 }
 
 }  // namespace mt

@@ -42,10 +42,4 @@ Result<void> put_file_model(TenantFiles& files, std::string_view id, const Tenan
                             const FileChange& change);
 Result<void> erase_file_model(TenantFiles& files, std::string_view id, std::string_view name, const FileChange& change);
 
-/// What history says of a model: where it is and its name there, never its key.
-std::string model_text(const TenantModel& model);
-
-/// The text under which a setting is kept; "" for none.
-std::string setting_text(std::string_view field, const Value& value);
-
 }  // namespace mt
