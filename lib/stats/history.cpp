@@ -9,27 +9,6 @@
 namespace mt {
 namespace {
 
-std::string name_of(std::size_t value) {
-    if (value < k_counters) {
-        return std::string(k_counter_names[value]);
-    }
-    const std::size_t bucket = value - k_counters;
-    return bucket < k_bucket_bounds_us.size() ? fmt::format("latency_le_{}", k_bucket_bounds_us[bucket])
-                                              : "latency_le_inf";
-}
-
-// `format` for each value, with its name in the place of every '@'.
-std::string for_each_value(std::string_view format) {
-    std::string all;
-    for (std::size_t i = 0; i < k_values; ++i) {
-        all += i == 0 ? "" : ", ";
-        for (const char c : format) {
-            c == '@' ? all.append(value_name(i)) : all.append(1, c);
-        }
-    }
-    return all;
-}
-
 // A row for each writer, minute (since 1970), hour (since 1970) and month (yyyymm, UTC), a column for each value.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> k_tables{{
     {"ledger_totals", "writer TEXT PRIMARY KEY"},
@@ -153,15 +132,6 @@ bool count_difference(Database& database, const Totals& now, const Totals& store
     return true;
 }
 
-// Counts never go back: a slot that has lost some is behind what is stored.
-Totals at_least(const Totals& now, const Totals& stored) {
-    Totals raised = now;
-    for (std::size_t i = 0; i < k_values; ++i) {
-        value_at(raised, i) = std::max(value_at(now, i), value_at(stored, i));
-    }
-    return raised;
-}
-
 std::int64_t minutes_of(WallTime time) {
     return std::chrono::floor<std::chrono::minutes>(time).time_since_epoch().count();
 }
@@ -230,8 +200,8 @@ Result<void> History::fold(WallTime at, const Retention& retention) {
     });
 }
 
-Result<History::Snapshot> History::read(const TimeSpan& span, std::chrono::seconds step) {
-    Snapshot snapshot;
+Result<LedgerSnapshot> History::read(const TimeSpan& span, std::chrono::seconds step) {
+    LedgerSnapshot snapshot;
     Result<void> read = m_files.read(m_tenant, stats_part(), [&](Database& database) -> Result<void> {
         return database.snapshot([&]() -> Result<void> {
             snapshot.stored = read_totals(database, m_writer);
@@ -239,26 +209,7 @@ Result<History::Snapshot> History::read(const TimeSpan& span, std::chrono::secon
             return {};
         });
     });
-    return read ? Result<Snapshot>(std::move(snapshot)) : Result<Snapshot>(std::move(read).error());
-}
-
-const std::string& value_name(std::size_t value) {
-    static const auto k_names = [] {
-        std::array<std::string, k_values> made;
-        for (std::size_t i = 0; i < k_values; ++i) {
-            made[i] = name_of(i);
-        }
-        return made;
-    }();
-    return k_names[value];
-}
-
-std::int64_t& value_at(Totals& totals, std::size_t value) {
-    return value < k_counters ? totals.counters[value] : totals.buckets[value - k_counters];
-}
-
-std::int64_t value_at(const Totals& totals, std::size_t value) {
-    return value < k_counters ? totals.counters[value] : totals.buckets[value - k_counters];
+    return read ? Result<LedgerSnapshot>(std::move(snapshot)) : Result<LedgerSnapshot>(std::move(read).error());
 }
 
 }  // namespace mt

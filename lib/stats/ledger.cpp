@@ -4,20 +4,24 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstddef>
+#include <limits>
 #include <mutex>
+#include <span>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/blocking.h"
+#include "stats/accounts.h"
+#include "stats/file_ledger.h"
 
 namespace mt {
 namespace {
 
 constexpr std::chrono::milliseconds k_interval{1000};
 constexpr std::int64_t k_patience_ns = 2'000'000'000;  // of one flush with files that failed before
-constexpr std::int64_t k_never = -1;
+constexpr std::int64_t k_no_end_ns = std::numeric_limits<std::int64_t>::max();
 
 // A slot behind its stored row (power loss wrote the file but not the page) is brought up to it.
 void raise_to(Slot& slot, const Totals& stored) {
@@ -34,7 +38,14 @@ void raise_to(Slot& slot, const Totals& stored) {
     }
 }
 
-bool is_shared_fault(const Error& error) {
+// Of the disk or the server, and not of what is written.
+bool is_outage(const Error& error) {
+    return error.code == Code::storage_full || error.code == Code::unavailable || error.code == Code::busy ||
+           error.code == Code::timeout;
+}
+
+// Whose readiness suffers when nothing can be written.
+bool is_fault_of_all(const Error& error) {
     return error.code == Code::storage_full || error.code == Code::unavailable;
 }
 
@@ -44,180 +55,178 @@ std::int64_t hour_of(WallTime time) {
 
 }  // namespace
 
-void TenantCounters::record(const CallRecord& call) {
-    const auto add = [&](Counter counter, std::int64_t amount) {
-        m_slot.counters[static_cast<std::size_t>(counter)].fetch_add(amount, std::memory_order_relaxed);
-    };
-    if (call.outcome == Counter::served) {
-        add(Counter::latency_ns, call.latency.count());
-        m_slot.buckets[bucket_of(call.latency)].fetch_add(1, std::memory_order_relaxed);
-    }
-    if (call.cache_hit) {
-        add(*call.cache_hit ? Counter::cache_hits : Counter::cache_misses, 1);
-    }
-    if (call.tokens_in + call.tokens_out > 0) {
-        add(Counter::tokens_in, call.tokens_in);
-        add(Counter::tokens_out, call.tokens_out);
-    }
-    // In this order, and the other way round in settle(), so that no count is missed by both.
-    m_slot.counters[static_cast<std::size_t>(call.outcome)].fetch_add(1);
-    if (!m_changed.load() && !m_changed.exchange(true)) {
-        m_on_change();
-    }
-}
-
-Totals TenantCounters::settle() {
-    m_changed.exchange(false);
-    return m_slot.totals(std::memory_order_seq_cst);
-}
-
 struct Ledger::State {
-    // One tenant's life. The mutex is held while its file is written.
-    struct Account {
-        std::string tenant;
-        std::string uid;
-        std::shared_ptr<TenantCounters> counters;
-        std::mutex mutex{};
-        bool erased = false;
-        bool failing = false;
-        std::int64_t folded_hour = k_never;
-    };
-    using AccountPtr = std::shared_ptr<Account>;
-
-    State(SlotFile& slot_file, TenantFiles& tenant_files, const Clock& the_clock, Log& the_log, std::size_t most_series)
-        : slots(slot_file), files(tenant_files), clock(the_clock), log(the_log), series(slot_file, most_series) {}
-
-    SlotFile& slots;
-    TenantFiles& files;
-    const Clock& clock;
-    Log& log;
-    TenantSeries series;
-
-    mutable std::mutex mutex;                              // guards the three below; held for moments only
-    std::unordered_map<std::string, AccountPtr> accounts;  // by uid
-    std::vector<std::string> changed;                      // uids; some may be gone
-    LedgerHealth health;
-
-    std::mutex opening;   // one reads a file into a slot at a time
-    std::mutex flushing;  // one flushes at a time
-
-    std::condition_variable_any wake;
-    std::mutex wake_mutex;
-    std::jthread thread;  // last: it uses everything above
-
-    [[nodiscard]] AccountPtr find(const std::string& uid) const {
-        const std::lock_guard lock(mutex);
-        const auto found = accounts.find(uid);
-        return found == accounts.end() ? nullptr : found->second;
-    }
-
-    void mark(const std::string& uid) {
-        const std::lock_guard lock(mutex);
-        changed.push_back(uid);
-    }
-
-    // The stored numbers of this writer, those of all former ones included.
-    Result<Totals> take_over(const std::string& tenant, const Totals& live) {
-        History history(files, tenant, slots.writer());
-        Result<StoredTotals> stored = history.totals();
-        if (!stored) {
-            return std::move(stored).error();
-        }
-        return stored->others == Totals{} ? Result<Totals>(stored->own) : history.adopt(live, clock.wall());
-    }
-
-    // Writes one account. Its faults are logged when they start and end.
-    Result<void> write(Account& account, WallTime at) {
-        const std::lock_guard lock(account.mutex);
-        if (account.erased) {
-            return {};
-        }
-        History history(files, account.tenant, slots.writer());
-        Result<void> written = history.write(account.counters->settle(), at);
-        if (written && account.folded_hour != hour_of(at)) {
-            written = history.fold(at, {});
-            account.folded_hour = written ? hour_of(at) : k_never;
-        }
-        if (!written && !account.failing) {
-            log.error(fmt::format("statistics of tenant '{}' cannot be written: {}", account.tenant,
-                                  written.error().message));
-        } else if (written && account.failing) {
-            log.info(fmt::format("statistics of tenant '{}' are written again", account.tenant));
-        }
-        account.failing = !written;
-        return written;
-    }
-
-    Result<void> flush(WallTime at) {
-        const std::lock_guard one(flushing);
-        std::vector<std::string> uids;
-        {
-            const std::lock_guard lock(mutex);
-            uids.swap(changed);
-        }
-        Round round;
-        std::vector<AccountPtr> failing;  // a file that somebody has locked is waited for: the others come first
-        for (const AccountPtr& account : find_all(std::move(uids))) {
-            if (account->failing) {
-                failing.push_back(account);
-            } else {
-                write(account, at, round);
-            }
-        }
-        const std::int64_t began_ns = clock.boot_ns();
-        for (const AccountPtr& account : failing) {
-            if (clock.boot_ns() - began_ns < k_patience_ns) {
-                write(account, at, round);
-            } else {
-                round.failed.push_back(account->uid);
-            }
-        }
-        note(round);
-        return round.outcome;
-    }
+    using Batch = std::span<const AccountPtr>;
 
     // What becomes of one flush.
     struct Round {
         std::size_t written = 0;
         std::vector<std::string> failed{};  // uids
         Result<void> outcome{};             // the first error
+        bool away = false;                  // the shared store: further attempts would fail as well
     };
 
-    void write(const AccountPtr& account, WallTime at, Round& round) {
-        Result<void> written = write(*account, at);
-        round.written += written ? 1U : 0U;
-        if (!written) {
-            round.failed.push_back(account->uid);
+    State(SlotFile& slot_file, LedgerStore& the_store, const Clock& the_clock, Log& the_log, std::size_t most_series)
+        : slots(slot_file), store(the_store), clock(the_clock), log(the_log), series(slot_file, most_series) {
+        if (store.is_shared()) {
+            adopt_slots();
+        }
+    }
+
+    std::unique_ptr<LedgerStore> own_store;  // null: somebody else's
+    SlotFile& slots;
+    LedgerStore& store;
+    const Clock& clock;
+    Log& log;
+    TenantSeries series;
+
+    Accounts accounts;
+    mutable std::mutex mutex;  // guards the next; held for moments only
+    LedgerHealth health;
+
+    std::mutex opening;   // one reads stored numbers into a slot at a time
+    std::mutex flushing;  // one flushes at a time
+    bool away = false;    // of the last round; guarded by `flushing`
+
+    std::condition_variable_any wake;
+    std::mutex wake_mutex;
+    std::jthread thread;  // last: it uses everything above
+
+    // What a killed process had not written yet is written now, whoever asks for these tenants again.
+    void adopt_slots() {
+        slots.for_each([&](std::string_view uid, const Slot& slot) {
+            const Life life{{}, std::string(uid)};
+            Result<Totals> stored = store.take_over(life, slot.totals(), clock.wall());
+            Result<Slot*> own = slots.acquire(uid);
+            if (stored && own) {
+                raise_to(**own, *stored);
+                accounts.add(life, **own);
+                accounts.mark(life.uid);
+            }
+        });
+    }
+
+    Result<void> write(Batch batch, WallTime at) {
+        std::vector<std::unique_lock<std::mutex>> locks;
+        std::vector<Account*> living;
+        std::vector<LedgerStore::Entry> entries;
+        for (const AccountPtr& account : batch) {
+            locks.emplace_back(account->mutex);
+            if (std::optional<Life> life = accounts.life_of(*account)) {
+                living.push_back(account.get());
+                entries.push_back({*std::move(life), account->counters->settle()});
+            }
+        }
+        Result<void> written = entries.empty() ? Result<void>{} : store.write(entries, at);
+        for (std::size_t i = 0; i < living.size() && written; ++i) {
+            if (living[i]->folded_hour != hour_of(at)) {
+                written = store.fold(entries[i].life, at);
+                living[i]->folded_hour = written ? hour_of(at) : Account::k_never;
+            }
+        }
+        return written;
+    }
+
+    void write(Batch batch, WallTime at, Round& round) {
+        Result<void> written = write(batch, at);
+        const bool outage = !written && is_outage(written.error());
+        if (!written && !outage && batch.size() > 1) {  // the fault of one: the others shall not suffer
+            for (std::size_t i = 0; i < batch.size(); ++i) {
+                write(batch.subspan(i, 1), at, round);
+            }
+            return;
+        }
+        round.away = outage && store.is_shared();
+        round.written += written ? batch.size() : 0;
+        for (const AccountPtr& account : batch) {
+            if (!written) {
+                round.failed.push_back(account->uid);
+            }
+            if (!round.away) {
+                note(*account, written);
+            }
         }
         if (!written && round.outcome) {
             round.outcome = std::move(written);
         }
     }
 
-    // Each once, without those that are gone.
-    [[nodiscard]] std::vector<AccountPtr> find_all(std::vector<std::string> uids) const {
-        std::sort(uids.begin(), uids.end());
-        uids.erase(std::unique(uids.begin(), uids.end()), uids.end());
-        const std::lock_guard lock(mutex);
-        std::vector<AccountPtr> found;
-        for (const std::string& uid : uids) {
-            const auto account = accounts.find(uid);
-            if (account != accounts.end()) {
-                found.push_back(account->second);
+    [[nodiscard]] std::string tenant_of(const Account& account) const {
+        const std::optional<Life> life = accounts.life_of(account);
+        return life ? life->tenant : "";
+    }
+
+    // A tenant's own faults are logged when they start and end.
+    void note(Account& account, const Result<void>& written) const {
+        if (!written && !account.failing) {
+            log.error(fmt::format("statistics of tenant '{}' cannot be written: {}", tenant_of(account),
+                                  written.error().message));
+        } else if (written && account.failing) {
+            log.info(fmt::format("statistics of tenant '{}' are written again", tenant_of(account)));
+        }
+        account.failing = !written;
+    }
+
+    // For at most `patience_ns`.
+    void write_all(Batch accounts_due, WallTime at, std::int64_t patience_ns, Round& round) {
+        const std::int64_t began_ns = clock.boot_ns();
+        const std::size_t most = store.most_entries();
+        for (std::size_t i = 0; i < accounts_due.size(); i += most) {
+            const Batch batch = accounts_due.subspan(i, std::min(most, accounts_due.size() - i));
+            if (!round.away && clock.boot_ns() - began_ns < patience_ns) {
+                write(batch, at, round);
+                continue;
+            }
+            for (const AccountPtr& account : batch) {
+                round.failed.push_back(account->uid);
             }
         }
-        return found;
+    }
+
+    Result<void> flush(WallTime at) {
+        const std::lock_guard one(flushing);
+        std::vector<AccountPtr> due = accounts.take_marked();
+        // A file that somebody has locked is waited for: the others come first.
+        const auto failing =
+            std::stable_partition(due.begin(), due.end(), [](const AccountPtr& account) { return !account->failing; });
+        Round round;
+        write_all({due.begin(), failing}, at, k_no_end_ns, round);
+        write_all({failing, due.end()}, at, k_patience_ns, round);
+        if (!round.away) {
+            tend(at, round);
+        }
+        note(round);
+        return round.outcome;
+    }
+
+    void tend(WallTime at, Round& round) {
+        Result<bool> again = store.tend(at);
+        if (again && *again) {
+            accounts.mark_all();
+        }
+        if (!again) {
+            round.away = store.is_shared() && is_outage(again.error());
+            if (round.outcome) {
+                round.outcome = std::move(again).error();
+            }
+        }
     }
 
     void note(const Round& round) {
+        if (round.away && !away) {
+            log.error("statistics cannot be written and wait: " + round.outcome.error().message);
+        } else if (away && !round.away) {
+            log.info("statistics are written again");
+        }
+        away = round.away;
+        accounts.mark(round.failed);
         const std::lock_guard lock(mutex);
-        changed.insert(changed.end(), round.failed.begin(), round.failed.end());
         health.failing_tenants = static_cast<std::int64_t>(round.failed.size());
         health.failed_writes += static_cast<std::int64_t>(round.failed.size());
         health.written += static_cast<std::int64_t>(round.written);
         const bool none = round.written == 0 && !round.outcome;
         health.fault =
-            none && is_shared_fault(round.outcome.error()) ? std::optional(round.outcome.error()) : std::nullopt;
+            none && is_fault_of_all(round.outcome.error()) ? std::optional(round.outcome.error()) : std::nullopt;
     }
 
     // Waits for the next full second of wall time. Then the minute that has just ended is still written as such, and
@@ -235,8 +244,14 @@ struct Ledger::State {
     }
 };
 
-Ledger::Ledger(SlotFile& slots, TenantFiles& files, const Clock& clock, Log& log, std::size_t most_series)
-    : m_state(std::make_unique<State>(slots, files, clock, log, most_series)) {}
+Ledger::Ledger(SlotFile& slots, LedgerStore& store, const Clock& clock, Log& log, std::size_t most_series)
+    : m_state(std::make_unique<State>(slots, store, clock, log, most_series)) {}
+
+Ledger::Ledger(SlotFile& slots, TenantFiles& files, const Clock& clock, Log& log, std::size_t most_series) {
+    auto store = std::make_unique<FileLedger>(files, slots.writer());
+    m_state = std::make_unique<State>(slots, *store, clock, log, most_series);
+    m_state->own_store = std::move(store);
+}
 
 Ledger::~Ledger() {
     m_state->thread = {};  // joined while everything it uses is still there
@@ -247,12 +262,17 @@ Result<std::shared_ptr<TenantCounters>> Ledger::open(const std::string& tenant, 
     if (!lock) {
         return lock.error();
     }
-    if (const State::AccountPtr known = m_state->find(uid)) {
+    if (const AccountPtr known = m_state->accounts.find(uid)) {
+        if (m_state->accounts.name(tenant, uid)) {  // a slot of a former process
+            m_state->series.begin(tenant, uid);
+        }
         return known->counters;
     }
     m_state->series.begin(tenant, uid);
+    const Life life{tenant, uid};
     const Slot* present = m_state->slots.find(uid);
-    Result<Totals> stored = m_state->take_over(tenant, present == nullptr ? Totals{} : present->totals());
+    Result<Totals> stored =
+        m_state->store.take_over(life, present == nullptr ? Totals{} : present->totals(), m_state->clock.wall());
     if (!stored) {
         return std::move(stored).error();
     }
@@ -261,18 +281,11 @@ Result<std::shared_ptr<TenantCounters>> Ledger::open(const std::string& tenant, 
         return std::move(slot).error();
     }
     raise_to(**slot, *stored);
-    auto counters = std::make_shared<TenantCounters>(**slot, [state = m_state.get(), uid] { state->mark(uid); });
-    const bool ahead = counters->totals() != *stored;
-    auto account = std::make_shared<State::Account>();
-    account->tenant = tenant;
-    account->uid = uid;
-    account->counters = counters;
-    const std::lock_guard guard(m_state->mutex);
-    m_state->accounts.emplace(uid, std::move(account));
-    if (ahead) {
-        m_state->changed.push_back(uid);
+    const AccountPtr account = m_state->accounts.add(life, **slot);
+    if (account->counters->totals() != *stored) {
+        m_state->accounts.mark(uid);
     }
-    return counters;
+    return account->counters;
 }
 
 Result<void> Ledger::flush() {
@@ -280,19 +293,7 @@ Result<void> Ledger::flush() {
 }
 
 void Ledger::erase(const std::string& tenant, const std::string& uid) {
-    State::AccountPtr account;
-    {
-        const std::lock_guard lock(m_state->mutex);
-        const auto found = m_state->accounts.find(uid);
-        if (found != m_state->accounts.end() && found->second->tenant == tenant) {
-            account = std::move(found->second);
-            m_state->accounts.erase(found);
-        }
-    }
-    if (account) {
-        const std::lock_guard lock(account->mutex);  // a flush in progress ends first
-        account->erased = true;
-    }
+    m_state->accounts.erase(tenant, uid);
     m_state->series.retire(tenant, uid);
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/backend.h"
 #include "stats/call_meters.h"
 #include "stats/process_usage.h"
 #include "stats/totals.h"
@@ -42,6 +43,16 @@ struct GateSample {
     std::int64_t refused_timeout = 0;  ///< waited too long
 };
 
+/// Who decided about calls, where limits are kept in Redis.
+struct LimiterSample {
+    std::int64_t by_redis = 0;
+    std::int64_t by_share = 0;  ///< of a local bucket, while Redis was away
+    std::int64_t let_in = 0;    ///< while Redis was away and limiter_outage is "open"
+    std::int64_t refused = 0;   ///< while Redis was away and limiter_outage is "closed"
+    bool outage = false;        ///< Redis is away right now
+    std::int64_t replicas = 1;  ///< that live, this one included
+};
+
 /// Numbers of what reports on the process.
 struct ReportSample {
     std::int64_t log_lines_dropped = 0;
@@ -64,6 +75,8 @@ struct ProcessSample {
     std::vector<UpstreamSample> upstreams{};
     GateSample gate{};
     ReportSample reports{};
+    std::vector<BackendStatus> backends{};
+    LimiterSample limiter{};
     ProcessUsage usage{};
     HistogramSample request{};
     HistogramSample first_token{};

@@ -91,6 +91,36 @@ void add_reports(MetricPage& page, const ReportSample& reports) {
     page.gauge("mtagent_trace_spans_queued", "Spans waiting for their export.").add(as_double(reports.spans_queued));
 }
 
+void add_backends(MetricPage& page, const ProcessSample& process) {
+    MetricPage::Family& up = page.gauge("mtagent_backend_up", "Whether a Redis or PostgreSQL answers: 1, or 0.");
+    MetricPage::Family& calls = page.counter("mtagent_backend_calls_total", "Round trips to it.");
+    MetricPage::Family& failures = page.counter("mtagent_backend_failures_total", "Round trips that failed.");
+    MetricPage::Family& refused =
+        page.counter("mtagent_backend_refused_total", "Uses that were refused at once because it was away.");
+    MetricPage::Family& outages = page.counter("mtagent_backend_outages_total", "Times that it went away.");
+    for (const BackendStatus& backend : process.backends) {
+        const MetricPage::Labels labels{{"backend", backend.name}, {"kind", backend.kind}};
+        up.add(backend.up ? 1 : 0, labels);
+        calls.add(as_double(backend.calls), labels);
+        failures.add(as_double(backend.failures), labels);
+        refused.add(as_double(backend.refused), labels);
+        outages.add(as_double(backend.outages), labels);
+    }
+}
+
+void add_limiter(MetricPage& page, const LimiterSample& limiter) {
+    MetricPage::Family& decisions =
+        page.counter("mtagent_limiter_decisions_total", "Decisions about calls where limits are kept in Redis.");
+    decisions.add(as_double(limiter.by_redis), {{"by", "redis"}});
+    decisions.add(as_double(limiter.by_share), {{"by", "local-share"}});
+    decisions.add(as_double(limiter.let_in), {{"by", "open"}});
+    decisions.add(as_double(limiter.refused), {{"by", "closed"}});
+    page.gauge("mtagent_limiter_outage", "Whether limits are decided without their Redis right now: 1, or 0.")
+        .add(limiter.outage ? 1 : 0);
+    page.gauge("mtagent_replicas", "Replicas that share limits through Redis, this one included.")
+        .add(as_double(limiter.replicas));
+}
+
 // The names that Prometheus' own client libraries use.
 void add_usage(MetricPage& page, const ProcessUsage& usage) {
     page.counter("process_cpu_seconds_total", "User and system CPU time spent.").add(usage.cpu_seconds);
@@ -109,6 +139,8 @@ void add_process_metrics(MetricPage& page, const ProcessSample& process) {
     add_gate(page, process.gate);
     add_upstreams(page, process);
     add_reports(page, process.reports);
+    add_backends(page, process);
+    add_limiter(page, process.limiter);
     add_usage(page, process.usage);
     page.gauge("mtagent_connections", "Open connections.").add(as_double(process.connections));
     page.gauge("mtagent_tenants_loaded", "Tenants in memory.").add(as_double(process.tenants));

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace mt {
@@ -64,6 +65,17 @@ struct Totals {
     Totals& operator-=(const Totals& other);
     friend bool operator==(const Totals&, const Totals&) = default;
 };
+
+/// All that a Totals holds, by name; latency buckets are "latency_le_<bound in us>" and "latency_le_inf".
+inline constexpr std::size_t k_values = k_counters + k_buckets;
+const std::string& value_name(std::size_t value);
+std::int64_t& value_at(Totals& totals, std::size_t value);
+std::int64_t value_at(const Totals& totals, std::size_t value);
+/// `format` for each value, with its name in the place of every '@'.
+std::string for_each_value(std::string_view format, std::string_view separator = ", ");
+
+/// Of each value the greater one: counts never go back, and a slot that has lost some is behind what is stored.
+Totals at_least(const Totals& now, const Totals& stored);
 
 /// What is there right now, beside the totals.
 struct Gauges {

@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "stats/books.h"
+#include "stats/history.h"
 #include "stats/ledger.h"
 #include "support/fake_clock.h"
 #include "support/fault_vfs.h"

@@ -68,7 +68,7 @@ TEST_CASE("the totals are the sum of the history, through years of writing and f
         REQUIRE(history.write(now, at));
         REQUIRE(history.fold(at, {}));
         shelf.clock.advance(i % 3 == 0 ? 50h : std::chrono::hours{20} + 7min);
-        const Result<History::Snapshot> all = history.read({}, 24h);
+        const Result<LedgerSnapshot> all = history.read({}, 24h);
         REQUIRE(all);
         REQUIRE(sum(all->periods) == now);
         REQUIRE(all->stored.own == now);
@@ -92,43 +92,6 @@ TEST_CASE("a year of every minute stays within the retention") {
     CHECK(rows(shelf.files, "ledger_minutes") <= 3 * 3 + 1);
     CHECK(rows(shelf.files, "ledger_hours") <= 49);
     CHECK(sum(history.read({}, 60s)->periods) == served(4 * 24 * 60));
-}
-
-TEST_CASE("months are those of the calendar in UTC, to the hour") {
-    Shelf shelf;  // 2026-11-23T00:00Z
-    History history(shelf.files, "acme", "w");
-    const WallTime december = *parse_rfc3339("2026-12-01T00:00:00.000Z");
-    REQUIRE(history.write(served(1), december - 1min));
-    REQUIRE(history.write(served(3), december));
-    REQUIRE(history.fold(december + 24h * 2000, {}));  // both are in months now
-    CHECK(rows(shelf.files, "ledger_months") == 2);
-    const WallTime november = *parse_rfc3339("2026-11-01T00:00:00.000Z");
-    CHECK(sum(history.read({november, december}, 60s)->periods) == served(1));
-    CHECK(sum(history.read({december, december + 24h * 31}, 60s)->periods) == served(2));
-}
-
-TEST_CASE("a span takes the minutes in which it begins, and not the one in which it ends") {
-    Shelf shelf;
-    History history(shelf.files, "acme", "w");
-    const WallTime noon = shelf.clock.wall() + 12h;
-    for (int minute = 0; minute < 10; ++minute) {
-        REQUIRE(history.write(served(minute + 1), noon + std::chrono::minutes{minute}));
-    }
-    CHECK(sum(history.read({noon + 2min + 30s, noon + 5min}, 60s)->periods) == served(3));
-    const Result<History::Snapshot> steps = history.read({noon, noon + 10min}, 300s);
-    REQUIRE(steps->periods.size() == 2);
-    CHECK(steps->periods[0] == Period{noon, served(5)});
-    CHECK(steps->periods[1] == Period{noon + 5min, served(5)});
-}
-
-TEST_CASE("writing the same totals twice counts once, and counts never go back") {
-    Shelf shelf;
-    History history(shelf.files, "acme", "w");
-    REQUIRE(history.write(served(5), shelf.clock.wall()));
-    REQUIRE(history.write(served(5), shelf.clock.wall()));
-    REQUIRE(history.write(served(3), shelf.clock.wall()));
-    CHECK(history.totals()->own == served(5));
-    CHECK(sum(history.read({}, 60s)->periods) == served(5));
 }
 
 TEST_CASE("a new writer takes over what former ones counted, once") {
@@ -166,26 +129,6 @@ TEST_CASE("numbers of the first layout come over") {
     CHECK(history.totals()->others == served(4));
     expected += served(4);
     CHECK(sum(history.read({}, 60s)->periods) == expected);
-}
-
-TEST_CASE("what is in the slot alone counts as of now") {
-    Shelf shelf;
-    const auto slots = *SlotFile::open(shelf.temp.path() / "slots", shelf.clock);
-    const std::string uid(32, 'a');
-    Slot* slot = *slots->acquire(uid);
-    slot->counters[0] = 5;
-    const WallTime now = shelf.clock.wall();
-    REQUIRE(History(shelf.files, "acme", slots->writer()).write(served(3), now - 10min));
-    Books books(shelf.files, slots.get(), "acme", uid);
-    CHECK(*books.totals(now) == served(5));
-    CHECK(*books.counted_in({now - 5min}, now) == served(2));
-    CHECK(*books.counted_in({now - 1h}, now) == served(5));
-    CHECK(*books.counted_in({now - 1h, now - 5min}, now) == served(3));
-    const Result<std::vector<Period>> series = books.series({now - 1h}, 60s, now);
-    REQUIRE(series->size() == 2);
-    CHECK(series->back() == Period{now, served(2)});
-    CHECK(books.verify()->faults.empty());
-    CHECK(books.verify()->unwritten == served(2));
 }
 
 TEST_CASE("a file is opened for totals only where it can hold some") {

@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "stats/books.h"
+#include "stats/history.h"
 #include "stats/ledger.h"
 #include "stats/metrics.h"
 #include "stats/slot_file.h"
