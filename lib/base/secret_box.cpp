@@ -96,8 +96,8 @@ Result<SecretBox> SecretBox::from_key_file(const std::filesystem::path& path) {
     if (!regular || count < 0) {
         return unusable(path, "cannot be read as a file");
     }
-    if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        return unusable(path, "group or others may use the file: chmod 600");
+    if ((status.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO)) != 0) {  // secrets of containers are their group's to read
+        return unusable(path, "others may use the file, or its group may change it: chmod 600");
     }
     const std::optional<Key> key = parse_key(std::string_view(text).substr(0, static_cast<std::size_t>(count)));
     OPENSSL_cleanse(text.data(), text.size());

@@ -25,7 +25,7 @@ class SecretBox {
     ~SecretBox();
 
     /// Reads a key: 32 bytes as they are, or 64 hexadecimal digits with a line end. Errors: config (no such file, not
-    /// readable, open to group or others, no key).
+    /// readable, others may read it, its group may change it, no key).
     static Result<SecretBox> from_key_file(const std::filesystem::path& path);
 
     /// `associated_data` is not kept, but needed again to open: it says where the text belongs, so that a sealed text

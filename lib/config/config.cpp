@@ -67,6 +67,27 @@ Result<void> check_known(std::string_view kind, const std::vector<std::string>& 
     return missing == wanted.end() ? Result<void>{} : Result<void>{unknown(kind, *missing, known)};
 }
 
+// A tenant's shard is one of the configured, and of its kind of storage.
+Result<void> check_shard(const TenantConfig& config, const Shards& shards) {
+    if (config.shard.empty()) {
+        return {};
+    }
+    const auto shard = shards.find(config.shard);
+    if (shard == shards.end()) {
+        std::vector<std::string_view> names;
+        for (const auto& [name, known] : shards) {
+            names.emplace_back(name);
+        }
+        return unknown("shard", config.shard, names);
+    }
+    const std::string& kind = shard->second.kind;
+    if (!kind.empty() && kind != config.storage_type) {
+        return Error{Code::invalid, fmt::format("shard {} is for storage_type = \"{}\", and this tenant has \"{}\"",
+                                                quote(config.shard), kind, config.storage_type)};
+    }
+    return {};
+}
+
 }  // namespace
 
 std::vector<std::string_view> Config::model_names() const {
@@ -112,11 +133,46 @@ Result<void> Config::check(std::string_view id, const Settings& own, std::span<c
     }
     std::vector<std::string> wanted = config.models;
     wanted.push_back(config.model);
+    if (Result<void> placed = check_shard(config, shards); !placed) {
+        return placed;
+    }
     Result<void> checked = check_known("model", wanted, known);
     if (checked) {
         checked = check_known("tool", config.tools, tool_names());
     }
     return checked ? check_tenant(config) : checked;
+}
+
+Settings Config::placed(std::string_view id, Settings own) const {
+    const TenantConfig config = resolve(id, own);
+    if (config.shard.empty() && has_shards(config.storage_type)) {
+        if (std::string shard = choose_shard(shards, config.storage_type, id); !shard.empty()) {
+            own.insert_or_assign("shard", std::move(shard));
+        }
+    }
+    return own;
+}
+
+std::map<std::string, std::optional<Value>, std::less<>> Config::placed(
+    std::string_view id, const Settings& own, std::map<std::string, std::optional<Value>, std::less<>> changes) const {
+    if (changes.contains("shard")) {
+        return changes;
+    }
+    Settings changed = own;
+    for (const auto& [field, value] : changes) {
+        value ? static_cast<void>(changed.insert_or_assign(field, *value)) : static_cast<void>(changed.erase(field));
+    }
+    if (resolve(id, own).storage_type == resolve(id, changed).storage_type) {
+        return changes;
+    }
+    const bool had = changed.erase("shard") > 0;
+    const Settings placed_anew = placed(id, changed);
+    if (const auto shard = placed_anew.find("shard"); shard != placed_anew.end()) {
+        changes.emplace("shard", shard->second);
+    } else if (had) {
+        changes.emplace("shard", std::nullopt);
+    }
+    return changes;
 }
 
 Result<Config> load_config(const ConfigSources& sources) {

@@ -13,6 +13,7 @@
 #include "config/environment.h"
 #include "config/fields.h"
 #include "config/model_config.h"
+#include "config/shards.h"
 #include "config/tenant_config.h"
 
 namespace mt {
@@ -47,7 +48,9 @@ struct ServerConfig {
     std::int64_t write_timeout_ms = 30'000;  ///< for a client that reads nothing
     std::int64_t drain_delay_ms = 0;         ///< from "not ready any more" to the end of accepting
     std::int64_t drain_timeout_ms = 25'000;
-    std::int64_t request_timeout_ms = 600'000;  ///< for one call of an agent
+    std::int64_t request_timeout_ms = 600'000;   ///< for one call of an agent
+    std::string limiter;                         ///< local | redis; empty: redis where REDIS_URL is set
+    std::string limiter_outage = "local-share";  ///< local-share | open | closed: while that Redis is away
 };
 
 /// A tenant as the file declares it.
@@ -64,6 +67,7 @@ struct Config {
     std::map<std::string, Settings, std::less<>> plans;
     std::map<std::string, ModelConfig, std::less<>> models;  ///< by name; "builtin" is always there
     std::map<std::string, ToolConfig, std::less<>> tools;    ///< [tools.NAME]; the built-in ones are not here
+    Shards shards;                                           ///< by name
     std::string default_model{k_builtin_model};              ///< of tenants that set none, nor their plan
     std::vector<TenantSpec> tenants;
 
@@ -78,6 +82,15 @@ struct Config {
     /// the tenant's own models, which count when it has the feature custom-models. Errors: invalid.
     [[nodiscard]] Result<void> check(std::string_view id, const Settings& own,
                                      std::span<const std::string> own_models = {}) const;
+
+    /// A new tenant's own settings with the shard that it is to live on, where its storage has shards and they name
+    /// none.
+    [[nodiscard]] Settings placed(std::string_view id, Settings own) const;
+    /// Changes to a tenant with `own` settings, with the change of its shard when they change its kind of storage: data
+    /// does not follow, and a shard of the former kind is of no use.
+    [[nodiscard]] std::map<std::string, std::optional<Value>, std::less<>> placed(
+        std::string_view id, const Settings& own,
+        std::map<std::string, std::optional<Value>, std::less<>> changes) const;
 };
 
 /// What overrides the file, strongest first: flags, then the environment.

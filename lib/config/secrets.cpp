@@ -110,6 +110,18 @@ Result<std::vector<std::pair<std::string, std::string>>> expand_headers(const To
     return fields;
 }
 
+Result<std::string> read_secret_file(const std::string& path) {
+    const Result<std::string> text = first_line_of(path);
+    if (!text) {
+        return text;
+    }
+    std::string secret(trim(std::string_view(*text).substr(0, text->find('\n'))));
+    if (secret.empty()) {
+        return Error{Code::config, fmt::format("file {} is empty", quote(path))};
+    }
+    return secret;
+}
+
 std::vector<std::string> missing_secrets(const Config& config, const Environment& environment) {
     std::vector<std::string> missing;
     for (const auto& [name, model] : config.models) {
@@ -120,6 +132,11 @@ std::vector<std::string> missing_secrets(const Config& config, const Environment
     for (const auto& [name, tool] : config.tools) {
         if (const auto fields = expand_headers(tool, environment); !fields) {
             missing.push_back(fields.error().message);
+        }
+    }
+    for (const auto& [name, shard] : config.shards) {
+        if (const Result<ServerAddress> address = read_shard_address(shard, environment); !address) {
+            missing.push_back(address.error().message);
         }
     }
     return missing;

@@ -24,7 +24,11 @@ Result<std::vector<std::pair<std::string, std::string>>> expand_headers(const To
 /// The first line of a text as a key, without blanks around. Errors: invalid (empty, too long, no visible ASCII).
 Result<std::string> parse_api_key(std::string_view text);
 
-/// What read_api_key and expand_headers say of all models and tools; nothing when all secrets are there.
+/// The first line of a file, without blanks around: a password or token. Errors: config (it cannot be read, is empty).
+Result<std::string> read_secret_file(const std::string& path);
+
+/// What read_api_key and expand_headers say of all models and tools, and read_shard_address of all shards; nothing when
+/// all secrets are there.
 std::vector<std::string> missing_secrets(const Config& config, const Environment& environment);
 
 }  // namespace mt

@@ -44,6 +44,11 @@ const std::array k_fields{
     TenantField{{"rate_limit", K::integer, 1, k_many, {}, nullptr, "requests per minute"}, &C::rate_limit},
     TenantField{{"burst", K::integer, 0, k_many, {}, nullptr, "requests at once, 0: rate_limit"}, &C::burst},
     TenantField{{"storage_type", K::text, 1, 16, k_storage_types, nullptr, "where its data lies"}, &C::storage_type},
+    TenantField{
+        {"shard", K::text, 0, 48, {}, nullptr, "server that its data lies on, one of [shards]"}, &C::shard, false},
+    TenantField{{"redis_db", K::integer, -1, 1'000'000, {}, nullptr, "its own Redis database, -1: the address's"},
+                &C::redis_db,
+                false},
     TenantField{{"cache_size", K::integer, 0, k_ten_million, {}, nullptr, "cached answers, 0: none"}, &C::cache_size},
     TenantField{{"cache_ttl", K::duration, 0, k_year_ms, {}, nullptr, "how long an answer is kept"}, &C::cache_ttl_ms},
     TenantField{{"max_storage", K::size, 0, k_most_bytes, {}, nullptr, "bytes of data"}, &C::max_storage},

@@ -22,6 +22,8 @@ struct TenantConfig {
     std::int64_t rate_limit = 10;  ///< requests per minute
     std::int64_t burst = 0;        ///< requests at once, 0: as many as rate_limit
     std::string storage_type = "memory";
+    std::string shard;              ///< one of [shards]; empty: the server of REDIS_URL or POSTGRES_URL
+    std::int64_t redis_db = -1;     ///< number of its own Redis database; -1: the address's
     std::int64_t cache_size = 100;  ///< entries
     std::int64_t cache_ttl_ms = 300'000;
     std::int64_t max_storage = 1'000'000'000;  ///< bytes

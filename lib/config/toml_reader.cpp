@@ -55,7 +55,7 @@ class Reader {
 
   private:
     void read_root(const toml::table& root) {
-        constexpr std::array<std::string_view, 5> k_sections{"server", "plans", "models", "tools", "tenants"};
+        constexpr std::array<std::string_view, 6> k_sections{"server", "plans", "models", "tools", "shards", "tenants"};
         for (const auto& [key, node] : root) {
             const std::string_view name = key.str();
             if (std::find(k_sections.begin(), k_sections.end(), name) == k_sections.end()) {
@@ -63,7 +63,7 @@ class Reader {
                              fmt::format("unknown section {}{}", quote(name), suggestion(name, k_sections)));
             }
         }
-        // Plans, models and tools first: tenants name them.
+        // Plans, models, tools and shards first: tenants name them.
         if (const toml::node* server = root.get("server")) {
             read_server(*server, m_config.server, m_faults);
         }
@@ -73,6 +73,9 @@ class Reader {
         read_models(root.get("models"), m_environment, m_config, m_faults);
         if (const toml::node* tools = root.get("tools")) {
             read_tools(*tools, m_config, m_faults);
+        }
+        if (const toml::node* shards = root.get("shards")) {
+            read_shards(*shards, m_environment, m_config, m_faults);
         }
         if (const toml::node* tenants = root.get("tenants")) {
             read_tenants(*tenants);

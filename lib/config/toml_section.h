@@ -99,6 +99,9 @@ void read_models(const toml::node* node, const Environment& environment, Config&
 /// [tools.NAME].
 void read_tools(const toml::node& node, Config& config, TomlFaults& faults);
 
+/// [shards] and [shards.NAME].
+void read_shards(const toml::node& node, const Environment& environment, Config& config, TomlFaults& faults);
+
 /// The JSON text of a tool's parameters, which are written as JSON or as a table; nothing after a fault.
 std::optional<std::string> read_parameters(const toml::node& node, TomlFaults& faults);
 

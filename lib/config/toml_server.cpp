@@ -16,6 +16,8 @@ Result<void> check_network(const std::string& text) {
 }
 
 constexpr std::array<std::string_view, 5> k_levels{"debug", "info", "warning", "error", "off"};
+constexpr std::array<std::string_view, 2> k_limiters{"local", "redis"};
+constexpr std::array<std::string_view, 3> k_limiter_outages{"local-share", "open", "closed"};
 constexpr std::int64_t k_day_ms = 86'400'000;
 constexpr std::int64_t k_kib = 1024;
 constexpr std::int64_t k_mib = 1024 * k_kib;
@@ -58,6 +60,9 @@ const std::array k_server_fields{
     ServerField{{"write_timeout", FieldKind::duration, 1, k_day_ms, {}, nullptr, "reply"}, &S::write_timeout_ms},
     ServerField{{"drain_delay", FieldKind::duration, 0, k_day_ms, {}, nullptr, "delay"}, &S::drain_delay_ms},
     ServerField{{"drain_timeout", FieldKind::duration, 0, k_day_ms, {}, nullptr, "drain"}, &S::drain_timeout_ms},
+    ServerField{{"limiter", FieldKind::text, 1, 16, k_limiters, nullptr, "who keeps the limits"}, &S::limiter},
+    ServerField{{"limiter_outage", FieldKind::text, 1, 16, k_limiter_outages, nullptr, "while Redis is away"},
+                &S::limiter_outage},
     ServerField{{"request_timeout", FieldKind::duration, 1, k_day_ms, {}, nullptr, "call"}, &S::request_timeout_ms},
 };
 

@@ -117,13 +117,15 @@ TEST_CASE("a key file that is none, or open to others, is an error of the config
         CHECK(box.error().code == Code::config);
         CHECK((text.empty() || box.error().message.find(text) == std::string::npos));
     }
-    for (const mode_t mode : {0640U, 0604U, 0620U, 0660U, 0601U, 0644U}) {
+    for (const mode_t mode : {0604U, 0620U, 0610U, 0660U, 0601U, 0644U}) {
         const Result<SecretBox> box = SecretBox::from_key_file(write_key(folder, good, mode));
         REQUIRE_FALSE_MESSAGE(box, mode);
         CHECK(box.error().code == Code::config);
         CHECK(box.error().message.find("chmod 600") != std::string::npos);
     }
-    CHECK(SecretBox::from_key_file(write_key(folder, good, 0400)));
+    for (const mode_t mode : {0400U, 0440U, 0640U}) {
+        CHECK(SecretBox::from_key_file(write_key(folder, good, mode)));
+    }
     CHECK(SecretBox::from_key_file(folder.path() / "missing").error().code == Code::config);
     CHECK(SecretBox::from_key_file(folder.path()).error().code == Code::config);
 }
