@@ -8,7 +8,7 @@
 #include "app/command.h"
 #include "app/workspace.h"
 #include "pipeline/pipeline.h"
-#include "storage/store.h"
+#include "tenant/data_servers.h"
 #include "tenant/equipment.h"
 #include "tenant/tenant.h"
 
@@ -46,8 +46,7 @@ Result<Answer> answer(Workspace& workspace, const TenantRecord& record, const Qu
     if (!config.has_feature("basic-chat")) {
         return Error{Code::feature_required, "the feature 'basic-chat' is not part of this plan", "basic-chat"};
     }
-    Result<std::unique_ptr<Store>> store =
-        open_store(config.storage_type, {record.id, config.max_storage, workspace.clock, *workspace.files});
+    Result<std::unique_ptr<Store>> store = open_tenant_store(record, config, workspace.places());
     if (!store) {
         return std::move(store).error();
     }

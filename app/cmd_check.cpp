@@ -54,7 +54,7 @@ void check_own_models(Workspace& workspace, const TenantRecord& record, Findings
 
 // The total in the file is the sum of its history, and the slot is not behind it.
 void check_books(Workspace& workspace, const TenantRecord& record, Findings& findings) {
-    Result<Books::Verdict> books = Books(*workspace.files, workspace.slots.get(), record.id, record.uid).verify();
+    Result<Books::Verdict> books = Books(*workspace.ledger, workspace.slots.get(), {record.id, record.uid}).verify();
     if (!books) {
         findings.faults.push_back(fmt::format("tenant '{}': {}", record.id, books.error().message));
         return;
@@ -94,7 +94,8 @@ void check_tenant(Workspace& workspace, const TenantRecord& row, Findings& findi
         return *verdict == "ok" ? Result<void>{}
                                 : Result<void>{Error{Code::failed, "its file is damaged: " + *verdict}};
     });
-    if (!intact) {
+    // With a shared catalog only those have a file here whose data lies in it.
+    if (!intact && !(workspace.catalog->shared() && intact.error().code == Code::not_found)) {
         return fault(intact.error().message);
     }
     check_books(workspace, *record, findings);
@@ -123,7 +124,9 @@ void check_orphans(Workspace& workspace, Findings& findings) {
 Result<void> check_folder(Workspace& workspace, Findings& findings) {
     Result<std::string> registry = workspace.catalog->integrity();
     if (!registry || *registry != "ok") {
-        findings.faults.push_back("registry.db is damaged: " + (registry ? *registry : registry.error().message));
+        findings.faults.push_back(fmt::format("{} is damaged: {}",
+                                              workspace.catalog->shared() ? "the catalog" : "registry.db",
+                                              registry ? *registry : registry.error().message));
     }
     check_orphans(workspace, findings);
     return for_each_tenant(*workspace.catalog, [&](const TenantRecord& row) -> Result<void> {

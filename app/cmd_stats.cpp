@@ -118,7 +118,7 @@ Result<Numbers> gather(const Console& console, const Wanted& wanted) {
     if (!workspace) {
         return std::move(workspace).error();
     }
-    StatsReader reader(*(*workspace)->catalog, *(*workspace)->files, (*workspace)->slots.get(), nullptr);
+    StatsReader reader(*(*workspace)->catalog, *(*workspace)->ledger, (*workspace)->slots.get(), nullptr);
     Numbers read;
     if (Result<void> done = read_samples(reader, wanted, read); !done) {
         return std::move(done).error();

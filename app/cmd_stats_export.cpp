@@ -85,7 +85,7 @@ void print_csv(const Console& console, const Json& row) {
 Result<Json> row_of(Workspace& workspace, const TenantRecord& record, const Month& month) {
     const WallTime now = workspace.clock.wall();
     Result<Totals> totals =
-        Books(*workspace.files, workspace.slots.get(), record.id, record.uid).counted_in(month.span, now);
+        Books(*workspace.ledger, workspace.slots.get(), {record.id, record.uid}).counted_in(month.span, now);
     if (!totals) {
         return std::move(totals).error();
     }

@@ -38,7 +38,8 @@ Result<void> add(const Console& console, const AddFlags& flags) {
     }
     Catalog& catalog = *(*workspace)->catalog;
     const std::string who = system_user();
-    Result<TenantRecord> record = catalog.create_tenant(flags.id, *own, (*workspace)->check_for(flags.id), who);
+    const Settings placed = (*workspace)->config.placed(flags.id, *std::move(own));
+    Result<TenantRecord> record = catalog.create_tenant(flags.id, placed, (*workspace)->check_for(flags.id), who);
     if (!record && record.error().code == Code::already_exists && flags.if_missing) {
         record = catalog.tenant(flags.id);
         if (record && console.json()) {
@@ -118,9 +119,11 @@ Result<void> config(const Console& console, const ConfigFlags& flags) {
         return std::move(workspace).error();
     }
     Catalog& catalog = *(*workspace)->catalog;
-    Result<TenantRecord> record =
-        changes->empty() ? catalog.tenant(flags.id)
-                         : catalog.update_tenant(flags.id, *changes, (*workspace)->check_for(flags.id), system_user());
+    Result<TenantRecord> record = catalog.tenant(flags.id);
+    if (record && !changes->empty()) {
+        record = catalog.update_tenant(flags.id, (*workspace)->config.placed(flags.id, record->own, *changes),
+                                       (*workspace)->check_for(flags.id), system_user());
+    }
     if (!record) {
         return std::move(record).error();
     }

@@ -85,15 +85,17 @@ Result<Plan> make_plan(Workspace& workspace, bool prune) {
 Result<void> carry_out(Workspace& workspace, const Plan& plan) {
     const std::string who = system_user();
     for (const TenantSpec& spec : plan.create) {
-        Result<TenantRecord> made =
-            workspace.catalog->create_tenant(spec.id, spec.own, workspace.check_for(spec.id), who);
+        Result<TenantRecord> made = workspace.catalog->create_tenant(
+            spec.id, workspace.config.placed(spec.id, spec.own), workspace.check_for(spec.id), who);
         if (!made) {
             return std::move(made).error();
         }
     }
     for (const Plan::Change& change : plan.change) {
-        Result<TenantRecord> changed = workspace.catalog->update_tenant(change.present.id, change.changes,
-                                                                        workspace.check_for(change.present.id), who);
+        const TenantRecord& present = change.present;
+        Result<TenantRecord> changed = workspace.catalog->update_tenant(
+            present.id, workspace.config.placed(present.id, present.own, change.changes),
+            workspace.check_for(present.id), who);
         if (!changed) {
             return std::move(changed).error();
         }

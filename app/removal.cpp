@@ -10,14 +10,23 @@ namespace {
 
 constexpr std::chrono::milliseconds k_poll{20};
 
-// With the folder's lock held: nobody serves, so the slot and the file can go at once.
-Result<void> erase_here(Workspace& workspace, const TenantRecord& record) {
+// With the folder's lock held: nobody serves, so data, slot and file can go at once.
+Result<void> erase_here(Workspace& workspace, const TenantRecord& row) {
+    if (!workspace.shards) {
+        return workspace.shards;
+    }
+    const Result<TenantRecord> whole = workspace.catalog->tenant(row.id);
+    const TenantRecord& record = whole ? *whole : row;  // what cannot be read any more is looked for where plans say
+    const TenantConfig settings = workspace.config.resolve(record.id, record.own);
+    if (Result<void> erased = erase_tenant_data(record, settings, workspace.places()); !erased) {
+        return erased;
+    }
     Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(workspace.folder.slots(), workspace.clock);
     if (!slots) {
         return std::move(slots).error();
     }
     (*slots)->release(record.uid);
-    return workspace.catalog->finish_removal(record.id);
+    return workspace.catalog->finish_removal(record.id, record.uid);
 }
 
 }  // namespace
@@ -38,17 +47,19 @@ Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chr
         if (!now || now->status != TenantStatus::removing) {
             return now ? Result<void>{} : Result<void>{std::move(now).error()};
         }
-        Result<FolderLock> lock = workspace.folder.lock();
-        if (lock) {
-            return erase_here(workspace, *now);
-        }
-        if (!workspace.folder.holder()) {
-            return std::move(lock).error();  // nobody holds it: the lock itself cannot be had
+        if (!workspace.catalog->shared()) {
+            Result<FolderLock> lock = workspace.folder.lock();
+            if (lock) {
+                return erase_here(workspace, *now);
+            }
+            if (!workspace.folder.holder()) {
+                return std::move(lock).error();  // nobody holds it: the lock itself cannot be had
+            }
         }
         if (workspace.clock.boot_ns() > deadline) {
             return Error{Code::busy,
-                         fmt::format("tenant '{}' is refused from now on, but its last calls still run: the "
-                                     "server erases it when they end",
+                         fmt::format("tenant '{}' is refused from now on, and its last calls may still run: a server "
+                                     "erases it when they end",
                                      id)};
         }
         std::this_thread::sleep_for(k_poll);  // another process works; its only sign is the registry

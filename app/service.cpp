@@ -4,24 +4,24 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <condition_variable>
+#include <csignal>
+#include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
+#include "app/backends.h"
 #include "app/limits.h"
-#include "app/trace_sender.h"
+#include "app/service_parts.h"
+#include "app/waiting_reply.h"
 #include "app/workspace.h"
-#include "base/text.h"
-#include "stats/slot_file.h"
-#include "tenant/equipment.h"
-#include "tenant/factory.h"
-#include "tenant/manager.h"
-#include "tenant/stats_reader.h"
-#include "trace/exporter.h"
 
 namespace mt::app {
 namespace {
 
-constexpr std::size_t k_shortest_token = 16;
+constexpr std::chrono::milliseconds k_retry{500};
 
 // The scheme of a URL, https instead of http; a unix socket has none.
 std::string with_tls(const std::string& url) {
@@ -29,68 +29,15 @@ std::string with_tls(const std::string& url) {
     return url.starts_with(k_plain) ? "https:" + url.substr(k_plain.size()) : url;
 }
 
-// Opens the slot file, and finds its place among those that have ever counted here.
-Result<std::unique_ptr<SlotFile>> open_slots(const std::filesystem::path& path, Catalog& catalog, const Clock& clock,
-                                             Log& log) {
-    Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(path, clock);
-    if (!slots) {
-        return slots;
-    }
-    if ((*slots)->was_set_aside()) {
-        log.error(fmt::format("{} was damaged and is set aside: counts since the last flush are lost", path.string()));
-    }
-    Result<LedgerWriter> place = catalog.note_writer((*slots)->writer());
-    if (place && !place->latest) {  // an old copy was put back
-        slots->reset();
-        if (Result<void> moved = SlotFile::set_aside(path, "stale"); !moved) {
-            return std::move(moved).error();
-        }
-        log.error(fmt::format("{} is older than the numbers of this folder and is set aside", path.string()));
-        slots = SlotFile::open(path, clock);
-        if (slots) {
-            place = catalog.note_writer((*slots)->writer());
-        }
-    }
-    if (!slots || !place) {
-        return slots ? std::move(place).error() : std::move(slots).error();
-    }
-    (*slots)->set_complete_since(place->since);
-    return slots;
-}
-
-// The one that is named in the environment, else the folder's own.
-Result<std::string> operator_token(const DataFolder& folder) {
-    std::string named = environment("MTAGENT_OPERATOR_TOKEN").value_or("");
-    if (!named.empty() && named.size() < k_shortest_token) {
-        return Error{Code::config, fmt::format("MTAGENT_OPERATOR_TOKEN has {} characters: use {} or more", named.size(),
-                                               k_shortest_token)};
-    }
-    Result<std::string> own = folder.operator_token();
-    return own && !named.empty() ? Result<std::string>(std::move(named)) : own;
-}
-
-// Without an endpoint nothing is recorded.
-Result<std::unique_ptr<TraceExporter>> open_traces(const Clock& clock, Log& log) {
-    Result<TraceSettings> settings = read_trace_settings(environment);
-    if (!settings) {
-        return std::move(settings).error();
-    }
-    if (settings->service_version.empty()) {
-        settings->service_version = MTAGENT_VERSION;
-    }
-    TraceExporter::Send send;
-    if (!settings->endpoint.empty()) {
-        Result<TraceExporter::Send> made = make_trace_sender(*settings, clock);
-        if (!made) {
-            return std::move(made).error();
-        }
-        send = *std::move(made);
-    }
-    return std::make_unique<TraceExporter>(*std::move(settings), std::move(send), log, TraceExporter::Bounds{});
-}
-
 std::optional<http::TlsFiles> tls_files(const ServerConfig& server) {
     return server.tls_cert.empty() ? std::nullopt : std::optional(http::TlsFiles{server.tls_cert, server.tls_key});
+}
+
+Error waiting_error() {
+    return Error{Code::unavailable,
+                 "waiting for PostgreSQL, which is away: the server is ready when it is back",
+                 {},
+                 std::chrono::seconds{1}};
 }
 
 }  // namespace
@@ -105,68 +52,86 @@ struct Service::State {
           descriptors(share_descriptors()),
           files(folder.tenants(), {descriptors.tenant_files, true}) {}
 
-    [[nodiscard]] EquipmentParts equipment_parts() {
-        return {environment, [this] { return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE")); }, clock, log};
+    [[nodiscard]] Ground ground() {
+        return {clock, log,       folder,
+                files, *backends, [this] { return static_cast<std::int64_t>(server->connections()); }};
     }
 
-    // Opens what lies in the folder, in the order in which the parts need each other.
-    Result<void> open_parts() {
-        Result<std::unique_ptr<TraceExporter>> exporter = open_traces(clock, log);
-        if (!exporter) {
-            return std::move(exporter).error();
+    Result<void> open_backends() {
+        Result<std::unique_ptr<Backends>> opened = Backends::open(environment, clock, log);
+        if (!opened) {
+            return std::move(opened).error();
         }
-        traces = *std::move(exporter);
-        Result<std::unique_ptr<Catalog>> registry = open_sqlite_catalog(folder, files, clock, {});
-        if (!registry) {
-            return std::move(registry).error();
+        backends = *std::move(opened);
+        Result<void> complete = backends->add_shards(config, environment);
+        if (complete) {
+            complete = backends->open_limiter(config, environment);
         }
-        catalog = *std::move(registry);
-        Result<std::unique_ptr<SlotFile>> counters = open_slots(folder.slots(), *catalog, clock, log);
-        if (!counters) {
-            return std::move(counters).error();
+        return complete ? backends->check_storage(config) : complete;
+    }
+
+    // What is needed that a missing PostgreSQL alone can keep away.
+    [[nodiscard]] bool may_wait_for(const Error& error) const {
+        return backends->catalog() != nullptr && (error.code == Code::unavailable || error.code == Code::busy);
+    }
+
+    void make_server() {
+        http::Hooks hooks{[this](const http::Request& request, http::Responder& to) { handle(request, to); },
+                          api::Api::fault,
+                          [this](const Error& error) {
+                              if (ServiceParts* there = serving.load()) {
+                                  there->api().refused(error);
+                              }
+                          },
+                          api::Api::is_urgent};
+        server.emplace(std::move(hooks), server_limits(config.server, descriptors), log);
+    }
+
+    void handle(const http::Request& request, http::Responder& to) {
+        if (ServiceParts* there = serving.load()) {
+            there->api().handle(request, to);
+        } else {
+            to.send(waiting_reply(request, waiting_error()));
         }
-        slots = *std::move(counters);
-        Result<std::vector<std::string>> seeded = seed_tenants(*catalog, config, system_user());
-        if (!seeded) {
-            return std::move(seeded).error();
+    }
+
+    // Opens the parts and lets them serve. A failure leaves nothing behind.
+    Result<void> bring_up(const http::Address& address) {
+        const std::lock_guard guard(bringing_up);
+        if (!parts) {
+            Result<std::unique_ptr<ServiceParts>> opened = ServiceParts::open(ground(), config);
+            if (!opened) {
+                return std::move(opened).error();
+            }
+            parts = *std::move(opened);
         }
-        for (const std::string& line : *seeded) {
-            log.info(line);
+        if (Result<void> started = parts->start(address, options.allow_open); !started) {
+            parts.reset();
+            return started;
         }
-        Result<std::shared_ptr<const Equipment>> made = Equipment::make(config, equipment_parts());
-        if (!made) {
-            return std::move(made).error();
+        if (draining) {
+            parts->drain();
         }
-        equipment = *std::move(made);
+        serving = parts.get();
         return {};
     }
 
-    // Wires what needs files that could not be opened in the constructor.
-    void wire() {
-        ledger.emplace(*slots, files, clock, log, static_cast<std::size_t>(config.server.metrics_tenants));
-        gate.emplace(gate_settings(config.server), clock);
-        factory.emplace(TenantParts{*ledger, files, *gate, clock, log, most_followers(config.server)}, equipment);
-        tenants.emplace(*catalog, *factory, *ledger, std::make_shared<const Config>(config), log);
-        stats.emplace(*catalog, files, slots.get(), &*tenants);
-        // NOLINTNEXTLINE(modernize-make-unique): an aggregate
-        pipeline.reset(new PipelineServices{*tenants, clock, log});
-        pipeline->access_log = config.server.access_log;
-        pipeline->tracer = traces.get();
-        // NOLINTNEXTLINE(modernize-make-unique): an aggregate
-        services.reset(new api::Services{*pipeline, *catalog, *tenants, files, *stats, *ledger, clock, log});
-        services->version = MTAGENT_VERSION;
-        services->request_timeout_ms = config.server.request_timeout_ms;
-        services->started_ns = clock.boot_ns();
-        services->secret_box = [this] { return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE")); };
-        api.emplace(*services);
-        server.emplace(
-            http::Hooks{[this](const http::Request& request, http::Responder& to) { api->handle(request, to); },
-                        api::Api::fault, [this](const Error& error) { api->refused(error); }, api::Api::is_urgent},
-            server_limits(config.server, descriptors), log);
-        services->gate = &*gate;
-        services->traces = [this] { return traces->counts(); };
-        services->upstreams = [this] { return factory->equipment()->samples(); };
-        services->connections = [this] { return static_cast<std::int64_t>(server->connections()); };
+    void wait_for_catalog(const http::Address& address, const std::stop_token& stop) {
+        std::mutex waiting;
+        std::unique_lock sleep(waiting);
+        while (!wake.wait_for(sleep, stop, k_retry, [&] { return stop.stop_requested(); })) {
+            const Result<void> up = bring_up(address);
+            if (up) {
+                return log.info("PostgreSQL is there: serving");
+            }
+            if (!may_wait_for(up.error())) {
+                log.error(up.error().message);
+                const std::lock_guard guard(bringing_up);
+                fatal = up.error();
+                ::kill(getpid(), SIGTERM);  // the way out is the one that an operator would take
+                return;
+            }
+        }
     }
 
     Config config;
@@ -177,20 +142,16 @@ struct Service::State {
     FolderLock lock;
     Descriptors descriptors;
     TenantFiles files;
-    std::shared_ptr<const Equipment> equipment;  ///< as at the start; the factory has the present one
-    std::unique_ptr<SlotFile> slots;
-    std::unique_ptr<Catalog> catalog;
-    std::unique_ptr<TraceExporter> traces;
-    std::optional<Ledger> ledger;
-    std::optional<FairGate> gate;
-    std::optional<TenantFactory> factory;
-    std::optional<TenantManager> tenants;
-    std::optional<StatsReader> stats;
-    std::unique_ptr<PipelineServices> pipeline;
-    std::unique_ptr<api::Services> services;
-    std::optional<api::Api> api;
+    std::unique_ptr<Backends> backends;
+    std::mutex bringing_up;  // guards config, parts and fatal until the service is up
+    std::unique_ptr<ServiceParts> parts;
+    std::optional<Error> fatal;
+    std::atomic<ServiceParts*> serving{nullptr};  ///< `parts` once they serve
+    std::atomic<bool> draining{false};
     std::optional<http::Server> server;
     std::string url;
+    std::condition_variable_any wake;
+    std::jthread waiter;
 };
 
 Service::Service(std::unique_ptr<State> state) : m_state(std::move(state)) {}
@@ -219,15 +180,17 @@ Result<std::unique_ptr<Service>> Service::open(Config config, const ServiceOptio
         }
     }
     auto state = std::make_unique<State>(std::move(config), *std::move(folder), *std::move(lock), options);
-    if (Result<void> opened = state->open_parts(); !opened) {
+    if (Result<void> opened = state->open_backends(); !opened) {
         return std::move(opened).error();
     }
-    state->wire();
-    Result<std::string> token = operator_token(state->folder);
-    if (!token) {
-        return std::move(token).error();
+    state->make_server();
+    Result<std::unique_ptr<ServiceParts>> parts = ServiceParts::open(state->ground(), state->config);
+    if (!parts && !state->may_wait_for(parts.error())) {
+        return std::move(parts).error();
     }
-    state->services->operator_token = *std::move(token);
+    if (parts) {
+        state->parts = *std::move(parts);
+    }
     return std::unique_ptr<Service>(new Service(std::move(state)));
 }
 
@@ -235,32 +198,26 @@ Result<http::Address> Service::start() {
     State& state = *m_state;
     Result<http::Address> address = http::parse_address(state.config.server.listen);
     if (!address) {
-        return std::move(address).error();
+        return address;
     }
-    Result<std::vector<std::string>> open = state.catalog->open_tenants(10);
-    if (!open) {
-        return std::move(open).error();
+    const Result<void> up = state.bring_up(*address);
+    if (!up && !state.may_wait_for(up.error())) {
+        return up.error();
     }
-    state.services->loopback = address->is_loopback();
-    const bool open_allowed = address->is_loopback() || state.options.allow_open;
-    state.factory->set_open_allowed(open_allowed);
-    if (!open_allowed && !open->empty()) {
-        return Error{Code::config, fmt::format("{} can be reached by others, and these tenants need no key: {}. Give "
-                                               "them auth=key, listen on 127.0.0.1, or say --allow-open",
-                                               address->to_string(), join(*open, ", "))};
-    }
-    if (Result<void> started = state.tenants->start(); !started) {
-        return std::move(started).error();
-    }
-    state.ledger->start();
+    state.backends->start();
     const std::optional<http::TlsFiles> tls = tls_files(state.config.server);
     Result<http::Address> bound = state.server->start(*address, tls);
-    if (bound) {
-        state.url = tls ? with_tls(bound->url()) : bound->url();
-        Result<void> described = state.lock.describe(fmt::format("pid {}, {}", getpid(), state.url));
-        if (!described) {
-            return std::move(described).error();
-        }
+    if (!bound) {
+        return bound;
+    }
+    state.url = tls ? with_tls(bound->url()) : bound->url();
+    if (Result<void> described = state.lock.describe(fmt::format("pid {}, {}", getpid(), state.url)); !described) {
+        return std::move(described).error();
+    }
+    if (!up) {
+        state.log.warning(fmt::format("waiting for PostgreSQL: {}", up.error().detail));
+        state.waiter =
+            std::jthread([&state, at = *address](const std::stop_token& stop) { state.wait_for_catalog(at, stop); });
     }
     return bound;
 }
@@ -270,35 +227,41 @@ const std::string& Service::url() const {
 }
 
 void Service::drain() {
-    m_state->services->draining = true;
+    m_state->draining = true;
+    if (ServiceParts* there = m_state->serving.load()) {
+        there->drain();
+    }
 }
 
 Result<void> Service::stop() {
-    drain();
     State& state = *m_state;
+    state.waiter = {};
+    drain();
     state.server->stop(std::chrono::milliseconds{state.config.server.drain_timeout_ms});
-    state.tenants->stop();
-    state.traces->stop();
-    const Result<void> flushed = state.ledger->stop();
+    state.backends->stop();
+    const Result<void> flushed = state.parts ? state.parts->stop() : Result<void>{};
     const Result<void> settled = state.files.checkpoint_leftovers();
+    if (state.fatal) {
+        return *state.fatal;
+    }
     return flushed ? settled : flushed;
 }
 
 Result<void> Service::reconfigure(Config config) {
     State& state = *m_state;
-    Result<std::shared_ptr<const Equipment>> equipment =
-        Equipment::make(config, state.equipment_parts(), state.factory->equipment());
-    if (!equipment) {
-        return std::move(equipment).error();
-    }
-    state.factory->equip(*std::move(equipment));
-    const Result<LogLevel> level = parse_log_level(config.server.log_level);
-    if (level) {
+    const std::lock_guard guard(state.bringing_up);
+    if (const Result<LogLevel> level = parse_log_level(config.server.log_level)) {
         state.log.set_level(*level);
     }
-    state.pipeline->access_log = config.server.access_log;
-    state.gate->reconfigure(gate_settings(config.server));
-    return state.tenants->reconfigure(std::make_shared<const Config>(std::move(config)));
+    Result<void> added = state.backends->add_shards(config, environment);
+    if (!added) {
+        return added;
+    }
+    if (ServiceParts* there = state.serving.load()) {
+        return there->reconfigure(config);
+    }
+    state.config = std::move(config);  // the parts are opened with it
+    return {};
 }
 
 Result<void> Service::reload_tls() {

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "app/open_ledger.h"
 #include "base/text.h"
 #include "tenant/own_model.h"
 
@@ -17,7 +18,7 @@ SettingsCheck Workspace::check_for(const std::string& id) const {
 }
 
 Result<SecretBox> Workspace::secret_box() const {
-    return folder.secret_box(environment("MTAGENT_SECRET_KEY_FILE"));
+    return open_secret_box(*backends, folder);
 }
 
 Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool create) {
@@ -25,17 +26,24 @@ Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool c
     if (!config) {
         return std::move(config).error();
     }
-    Result<DataFolder> folder = DataFolder::open(config->data, create);
+    const bool shared = !environment("POSTGRES_URL").value_or("").empty();
+    Result<DataFolder> folder = DataFolder::open(config->data, create || shared);
     if (!folder) {
         return std::move(folder).error();
     }
     auto workspace = std::make_unique<Workspace>(*std::move(folder));
     workspace->config = *std::move(config);
     workspace->served = workspace->folder.holder().has_value();
+    Result<std::unique_ptr<Backends>> backends = Backends::open(environment, workspace->clock, workspace->log);
+    if (!backends) {
+        return std::move(backends).error();
+    }
+    workspace->backends = *std::move(backends);
+    workspace->shards = workspace->backends->add_shards(workspace->config, environment);
     workspace->files =
         std::make_unique<TenantFiles>(workspace->folder.tenants(), TenantFiles::Options{128, !workspace->served});
-    Result<std::unique_ptr<Catalog>> catalog =
-        open_sqlite_catalog(workspace->folder, *workspace->files, workspace->clock, {create, !workspace->served});
+    Result<std::unique_ptr<Catalog>> catalog = open_catalog(*workspace->backends, workspace->folder, *workspace->files,
+                                                            workspace->clock, {create, !workspace->served});
     if (!catalog) {
         return std::move(catalog).error();
     }
@@ -48,6 +56,8 @@ Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool c
     } else if (slots.error().code != Code::not_found) {
         return std::move(slots).error();
     }
+    workspace->ledger = read_ledger(*workspace->backends, *workspace->files,
+                                    workspace->slots ? workspace->slots->writer() : std::string{}, workspace->clock);
     return workspace;
 }
 
@@ -60,7 +70,8 @@ SettingChanges drift(const Settings& present, const Settings& wanted) {
         }
     }
     for (const auto& [field, value] : present) {
-        if (wanted.find(field) == wanted.end()) {
+        const bool pinned = field == "shard";  // by whoever made the tenant: a file that names none leaves it there
+        if (wanted.find(field) == wanted.end() && !pinned) {
             changes.emplace(field, std::nullopt);
         }
     }
@@ -83,7 +94,7 @@ Result<std::vector<std::string>> seed_tenants(Catalog& catalog, const Config& co
         Result<TenantRecord> row = catalog.row(spec.id);
         if (!row && row.error().code == Code::not_found) {
             const auto check = [&](const Settings& own) { return config.check(spec.id, own); };
-            Result<TenantRecord> made = catalog.create_tenant(spec.id, spec.own, check, who);
+            Result<TenantRecord> made = catalog.create_tenant(spec.id, config.placed(spec.id, spec.own), check, who);
             if (!made && made.error().code != Code::already_exists) {
                 return std::move(made).error();
             }

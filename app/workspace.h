@@ -3,14 +3,18 @@
 #include <memory>
 #include <string>
 
+#include "app/backends.h"
 #include "app/console.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/secret_box.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
 #include "sqlite/data_folder.h"
 #include "sqlite/tenant_files.h"
+#include "stats/ledger_store.h"
 #include "stats/slot_file.h"
+#include "tenant/data_servers.h"
 
 namespace mt::app {
 
@@ -22,19 +26,25 @@ struct Workspace {
     SystemClock clock;
     Config config;
     DataFolder folder;
-    bool served = false;  ///< somebody holds the folder's lock
+    bool served = false;     ///< somebody holds the folder's lock
+    Log log{LogLevel::off};  ///< for parts that have one; commands return their errors
+    std::unique_ptr<Backends> backends;
+    Result<void> shards;  ///< whether all of them could be made
     std::unique_ptr<TenantFiles> files;
     std::unique_ptr<Catalog> catalog;
     std::unique_ptr<SlotFile> slots;  ///< read-only; null when no server has ever run here
+    std::unique_ptr<LedgerStore> ledger;
 
     /// Tells whether settings would be valid for a tenant.
     [[nodiscard]] SettingsCheck check_for(const std::string& id) const;
-    /// What seals tenants' own secrets: MTAGENT_SECRET_KEY_FILE, else the folder's own. Errors: config, unavailable.
+    /// What seals tenants' own secrets (open_secret_box).
     [[nodiscard]] Result<SecretBox> secret_box() const;
+    /// Where tenants' data lies.
+    [[nodiscard]] StorePlaces places() { return {clock, *files, backends.get()}; }
 };
 
-/// Opens the folder that flags, environment and file name. `create`: make it when it is missing. Errors: config,
-/// not_found, unavailable, version_mismatch.
+/// Opens the folder that flags, environment and file name. `create`: make it when it is missing; with POSTGRES_URL it
+/// is made, since what is asked for lies elsewhere. Errors: config, not_found, unavailable, version_mismatch.
 Result<std::unique_ptr<Workspace>> open_workspace(const Console& console, bool create);
 
 /// Creates the tenants of the file that the catalog does not know, and tells of those that differ. A removed tenant is

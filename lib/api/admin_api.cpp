@@ -67,7 +67,8 @@ Result<http::Response> add_tenant(const Exchange& exchange, const std::string& w
         }
     }
     Catalog& catalog = exchange.services.catalog;
-    Result<TenantRecord> record = catalog.create_tenant(id, own, check_for(exchange, id), who);
+    const Settings placed = exchange.services.tenants.config()->placed(id, std::move(own));
+    Result<TenantRecord> record = catalog.create_tenant(id, placed, check_for(exchange, id), who);
     if (!record) {
         return std::move(record).error();
     }
@@ -117,8 +118,11 @@ Result<http::Response> patch_tenant(const Exchange& exchange, const std::string&
         return suspend ? std::move(changes).error() : std::move(suspend).error();
     }
     Catalog& catalog = exchange.services.catalog;
-    Result<TenantRecord> record =
-        changes->empty() ? catalog.tenant(id) : catalog.update_tenant(id, *changes, check_for(exchange, id), who);
+    Result<TenantRecord> record = catalog.tenant(id);
+    if (record && !changes->empty()) {
+        const SettingChanges placed = exchange.services.tenants.config()->placed(id, record->own, *std::move(changes));
+        record = catalog.update_tenant(id, placed, check_for(exchange, id), who);
+    }
     if (record && *suspend) {
         record = catalog.set_suspended(id, **suspend, who);
     }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/backend.h"
 #include "base/secret_box.h"
 #include "catalog/catalog.h"
 #include "http/message.h"
@@ -57,6 +58,8 @@ struct Services {
     std::function<std::vector<UpstreamSample>()> upstreams = nullptr;  ///< for metrics
     std::function<TraceCounts()> traces = nullptr;                     ///< for metrics
     const FairGate* gate = nullptr;                                    ///< for metrics
+    std::function<std::vector<BackendStatus>()> backends = nullptr;    ///< for metrics and readiness
+    std::function<LimiterSample()> limiter = nullptr;                  ///< for metrics
     std::atomic<bool> draining{false};
     Refusals refusals{};          ///< told by Api::refused
     std::int64_t started_ns = 0;  ///< Clock::boot_ns at the start

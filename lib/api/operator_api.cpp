@@ -47,6 +47,8 @@ ProcessSample process_sample(const Services& services) {
     process.version = services.version;
     process.gate = gate_sample(services.gate);
     process.reports = report_sample(services);
+    process.backends = services.backends ? services.backends() : std::vector<BackendStatus>{};
+    process.limiter = services.limiter ? services.limiter() : LimiterSample{};
     process.usage = read_process_usage();
     process.request = meters.request.sample();
     process.first_token = meters.first_token.sample();
@@ -54,6 +56,43 @@ ProcessSample process_sample(const Services& services) {
     process.overhead = meters.overhead.sample();
     process.errors = meters.errors();
     return process;
+}
+
+// A folder of its own that cannot be used is a reason to send everybody elsewhere. Servers that all replicas share are
+// none: the others cannot use them either, and what does not need them goes on.
+std::optional<Error> unready(const Services& services, bool shared) {
+    if (services.draining.load()) {
+        return Error{Code::unavailable, "the server is shutting down"};
+    }
+    const LedgerHealth ledger = services.ledger.health();
+    if (ledger.fault && !shared) {
+        return Error{Code::unavailable,
+                     fmt::format("statistics cannot be written ({})", describe(ledger.fault->code).name)};
+    }
+    const std::optional<Error> tenants = services.tenants.fault();
+    if (tenants && !shared) {
+        return Error{Code::unavailable, fmt::format("the catalog cannot be read ({})", describe(tenants->code).name)};
+    }
+    return std::nullopt;
+}
+
+// What is out of order while calls are taken, a line each.
+std::string troubles(const Services& services, bool shared) {
+    std::string lines;
+    for (const BackendStatus& backend : services.backends ? services.backends() : std::vector<BackendStatus>{}) {
+        if (!backend.up) {
+            const std::int64_t seconds = (services.clock.boot_ns() - backend.since_ns) / 1'000'000'000;
+            lines += fmt::format("{} '{}' is away for {} s\n", backend.kind, backend.name, seconds);
+        }
+    }
+    const LedgerHealth ledger = services.ledger.health();
+    if (ledger.failing_tenants > 0) {
+        lines += fmt::format("tenants whose statistics cannot be written: {}\n", ledger.failing_tenants);
+    }
+    if (shared && services.tenants.fault()) {
+        lines += "changes of tenants are not seen\n";
+    }
+    return lines;
 }
 
 }  // namespace
@@ -80,13 +119,10 @@ Result<http::Response> metrics(Exchange& exchange) {
     // all the same: that is when somebody needs it.
     const Result<BlockingRegion> region = BlockingRegion::enter();
     const Services& services = exchange.services;
-    Result<std::vector<TenantSample>> samples = services.stats.series(services.ledger.series());
-    if (!samples) {
-        return std::move(samples).error();
-    }
+    const std::vector<TenantSample> samples = services.stats.series(services.ledger.series());
     http::Response reply;
     reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    reply.body = render_metrics(*samples, process_sample(services));
+    reply.body = render_metrics(samples, process_sample(services));
     return reply;
 }
 
@@ -99,23 +135,12 @@ Result<http::Response> health(Exchange& /*exchange*/) {
 
 Result<http::Response> ready(Exchange& exchange) {
     const Services& services = exchange.services;
-    const LedgerHealth ledger = services.ledger.health();
-    std::optional<Error> fault;
-    if (services.draining.load()) {
-        fault = Error{Code::unavailable, "the server is shutting down"};
-    } else if (ledger.fault) {
-        fault = Error{Code::unavailable,
-                      fmt::format("statistics cannot be written ({})", describe(ledger.fault->code).name)};
-    } else if (std::optional<Error> tenants = services.tenants.fault()) {
-        fault = Error{Code::unavailable, fmt::format("the catalog cannot be read ({})", describe(tenants->code).name)};
-    }
-    if (fault) {
+    const bool shared = services.catalog.shared();
+    if (std::optional<Error> fault = unready(services, shared)) {
         return *std::move(fault);
     }
     Result<http::Response> reply = health(exchange);
-    if (ledger.failing_tenants > 0) {  // their own files are at fault: no reason to send everybody elsewhere
-        reply->body += fmt::format("tenants whose statistics cannot be written: {}\n", ledger.failing_tenants);
-    }
+    reply->body += troubles(services, shared);
     return reply;
 }
 

@@ -142,8 +142,12 @@ Result<http::Response> tenant_stats(Exchange& exchange) {
                      std::string(k_feature)};
     }
     (*tenant)->update_gauges();
-    const TenantSample sample{(*tenant)->record.id, (*tenant)->counters->totals(),
-                              (*tenant)->counters->slot().gauges()};
+    const TenantRecord& record = (*tenant)->record;
+    Result<Totals> totals = exchange.services.stats.books(record).totals(record.created);
+    if (!totals) {
+        return std::move(totals).error();
+    }
+    const TenantSample sample{record.id, *totals, (*tenant)->counters->slot().gauges()};
     Json json = stats_json(sample);
     if (analytics) {
         json["latency_ms"] = percentiles_json(sample.totals);

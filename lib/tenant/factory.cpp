@@ -98,21 +98,22 @@ Result<void> TenantFactory::open_limits(Tenant& tenant, const Tenant* old) {
     tenant.counters = *std::move(counters);
     tenant.history_turn = std::make_shared<std::mutex>();
     Slot& slot = tenant.counters->slot();
-    tenant.limits = make_local_limits(
-        limit_settings(tenant.config),
-        LimiterState{slot.request_tat_ns, slot.token_tat_ns, slot.budget_used, slot.budget_period_start}, m_clock);
+    const LimitSettings settings = limit_settings(tenant.config);
+    const LimiterState state{slot.request_tat_ns, slot.token_tat_ns, slot.budget_used, slot.budget_period_start};
+    tenant.limits =
+        m_make_limits ? m_make_limits(tenant.record, settings, state) : make_local_limits(settings, state, m_clock);
     tenant.gate = m_gate.join(gate_share(tenant.config));
     return {};
 }
 
 Result<void> TenantFactory::open_data(Tenant& tenant, const Tenant* old) {
-    if (old != nullptr && old->config.storage_type == tenant.config.storage_type) {
+    if (old != nullptr && is_same_place(old->config, tenant.config)) {
         tenant.store = old->store;
         tenant.store->set_max_bytes(tenant.config.max_storage);
         return {};
     }
     Result<std::unique_ptr<Store>> store =
-        open_store(tenant.config.storage_type, {tenant.record.id, tenant.config.max_storage, m_clock, m_files});
+        open_tenant_store(tenant.record, tenant.config, {m_clock, m_files, m_servers});
     if (!store) {
         return std::move(store).error();
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -9,10 +10,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "tenant/data_servers.h"
 #include "tenant/equipment.h"
 #include "tenant/tenant.h"
 
 namespace mt {
+
+/// Makes the limits of one tenant, whose memory lies in its slot.
+using LimitsMaker = std::function<std::unique_ptr<Limits>(const TenantRecord& record, const LimitSettings& settings,
+                                                          LimiterState state)>;
 
 /// What tenants are made of, and share.
 struct TenantParts {
@@ -21,7 +27,9 @@ struct TenantParts {
     FairGate& gate;
     const Clock& clock;
     Log& log;
-    int most_followers = 256;  ///< calls of a tenant that may wait for an identical one
+    int most_followers = 256;        ///< calls of a tenant that may wait for an identical one
+    DataServers* servers = nullptr;  ///< null: data lies on this machine alone
+    LimitsMaker make_limits{};       ///< empty: limits are kept in this process
 };
 
 /// Builds a Tenant from what the catalog says. Where others can reach the server
@@ -36,6 +44,8 @@ class TenantFactory {
           m_gate(parts.gate),
           m_clock(parts.clock),
           m_most_followers(parts.most_followers),
+          m_servers(parts.servers),
+          m_make_limits(parts.make_limits),
           m_log(parts.log),
           m_equipment(std::move(equipment)) {}
 
@@ -44,6 +54,9 @@ class TenantFactory {
     /// Tenants made from now on work with these models and tools.
     void equip(std::shared_ptr<const Equipment> equipment);
     [[nodiscard]] std::shared_ptr<const Equipment> equipment() const;
+
+    /// The time that everything made here goes by.
+    [[nodiscard]] const Clock& clock() const { return m_clock; }
 
     /// `previous`: the same tenant's former state, may be null; limits, counters, and the store unless its type
     /// changed, live on. Errors: what opening the tenant's parts says.
@@ -61,6 +74,8 @@ class TenantFactory {
     FairGate& m_gate;
     const Clock& m_clock;
     const int m_most_followers;
+    DataServers* m_servers;
+    const LimitsMaker m_make_limits;
     Log& m_log;
     std::atomic<bool> m_open_allowed{true};
     mutable std::mutex m_mutex{};

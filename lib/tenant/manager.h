@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "tenant/departures.h"
 #include "tenant/factory.h"
 #include "tenant/tenant.h"
 
@@ -26,6 +27,9 @@ class TenantManager {
     TenantManager& operator=(const TenantManager&) = delete;
     ~TenantManager();
 
+    /// What else must be erased with a tenant, before its name is given back. Before start().
+    void set_erase_data(EraseData erase_data);
+
     /// Errors: not_found (unknown, being removed, removed), and what loading says.
     Result<std::shared_ptr<const Tenant>> find(std::string_view id);
 
@@ -36,16 +40,18 @@ class TenantManager {
     /// The live operator key whose text this is, if any.
     [[nodiscard]] std::optional<KeyRecord> operator_key(std::string_view text, WallTime now) const;
 
-    /// Applies what changed in the catalog since the last time, and erases removed tenants whose last call has ended.
-    /// Errors: what the catalog says; the next call tries again.
+    /// Applies what changed in the catalog since the last time, and erases removed tenants (Departures). While a shared
+    /// catalog is away, loaded tenants are served as they are. Errors: what the catalog says; the next call tries
+    /// again.
     Result<void> refresh();
 
     /// Takes new plans and models; loaded tenants follow at once.
     Result<void> reconfigure(std::shared_ptr<const Config> config);
     [[nodiscard]] std::shared_ptr<const Config> config() const;
 
-    /// Starts the thread that refreshes ten times a second; faults are logged when they start and end.
+    /// Starts the thread that refreshes when the catalog may have changed; faults are logged when they start and end.
     Result<void> start();
+    /// Ends it; a refresh in progress ends first.
     void stop();
 
     /// Tenants in memory, in no order.

@@ -6,8 +6,16 @@
 #include <utility>
 
 #include "base/text.h"
+#include "stats/file_ledger.h"
 
 namespace mt {
+
+StatsReader::StatsReader(Catalog& catalog, TenantFiles& files, const SlotFile* slots, const TenantManager* manager)
+    : m_catalog(catalog),
+      m_own_store(std::make_unique<FileLedger>(files, slots == nullptr ? std::string{} : slots->writer())),
+      m_store(*m_own_store),
+      m_slots(slots),
+      m_manager(manager) {}
 
 // What the slots of loaded tenants say of things that change without a call.
 void StatsReader::refresh_gauges() const {
@@ -20,9 +28,18 @@ void StatsReader::refresh_gauges() const {
 
 Result<std::vector<TenantSample>> StatsReader::all(std::vector<std::string>& faults) {
     refresh_gauges();
+    Result<std::optional<std::map<std::string, StoredTotals>>> stored = m_store.all();
+    if (!stored) {
+        return std::move(stored).error();
+    }
     std::vector<TenantSample> samples;
     Result<void> listed = for_each_tenant(m_catalog, [&](const TenantRecord& record) -> Result<void> {
         if (record.status == TenantStatus::removing) {
+            return {};
+        }
+        if (*stored) {
+            const auto row = (*stored)->find(record.uid);
+            samples.push_back(sample(record, row == (*stored)->end() ? StoredTotals{} : row->second));
             return {};
         }
         Result<TenantSample> found = sample(record);
@@ -44,7 +61,7 @@ bool StatsReader::is_complete(const TenantRecord& record) const {
     return m_slots->find(record.uid) != nullptr || (since && record.created >= *since);
 }
 
-Result<std::vector<TenantSample>> StatsReader::series(TenantSeries& series) {
+std::vector<TenantSample> StatsReader::series(TenantSeries& series) {
     refresh_gauges();
     // A tenant that nobody has asked yet has a series, too: a rate needs the zero before the one.
     constexpr std::int64_t k_page = 256;
@@ -52,7 +69,7 @@ Result<std::vector<TenantSample>> StatsReader::series(TenantSeries& series) {
     while (!series.full()) {
         Result<std::vector<TenantRecord>> page = m_catalog.tenants(cursor, k_page);
         if (!page) {
-            return std::move(page).error();
+            break;  // this process's own counts need no catalog; that it is away is shown beside them
         }
         for (const TenantRecord& record : *page) {
             if (record.status != TenantStatus::removing && is_complete(record)) {
@@ -85,6 +102,11 @@ Result<TenantSample> StatsReader::sample(const TenantRecord& record) const {
     }
     const Slot* slot = m_slots == nullptr ? nullptr : m_slots->find(record.uid);
     return TenantSample{record.id, *totals, slot == nullptr ? Gauges{} : slot->gauges()};
+}
+
+TenantSample StatsReader::sample(const TenantRecord& record, const StoredTotals& stored) const {
+    const Slot* slot = m_slots == nullptr ? nullptr : m_slots->find(record.uid);
+    return {record.id, live_totals(stored, slot), slot == nullptr ? Gauges{} : slot->gauges()};
 }
 
 }  // namespace mt
