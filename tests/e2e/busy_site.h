@@ -10,7 +10,7 @@
 namespace mt::test {
 
 /// A server to which everything happens that is counted: calls of every outcome, denials of every reason, an upstream
-/// that is away, one that is replaced by its fallback, a client that leaves, a message that is no HTTP.
+/// that is away, one that is replaced by its fallback, a Redis that is away, a client that leaves, a message that is no HTTP.
 struct BusySite {
     static constexpr std::size_t k_tenants = 7;
 
@@ -27,9 +27,14 @@ struct BusySite {
 
     ScriptedUpstream upstream{chat({"a"})};
     Site site{toml(upstream)};
-    Server server = site.serve();
+    Server server = serve();
 
   private:
+    // Limits are wanted in a Redis that is not there.
+    Server serve() {
+        site.launch().environment["REDIS_URL"] = "127.0.0.1:1";
+        return site.serve();
+    }
     static std::string toml(const ScriptedUpstream& upstream) {
         const std::string nobody = "base_url = \"http://127.0.0.1:1/v1\"\nretries = 0\n";
         return "[server]\nmax_concurrency = 1\n" + model_toml(upstream) + "[models.gone]\n" + nobody +
