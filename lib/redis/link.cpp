@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <ctime>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -19,6 +21,7 @@ namespace {
 
 constexpr std::chrono::milliseconds k_between_attempts{250};
 constexpr std::chrono::milliseconds k_doze{1};      // a post waits at most so long without waking anybody
+constexpr std::chrono::microseconds k_gather{200};  // commands come together so long while answers are awaited
 constexpr std::chrono::milliseconds k_confirm{50};  // between looks at a Backend that is to be told of the return
 
 }  // namespace
@@ -228,13 +231,18 @@ Result<void> Link::State::exchange() {
 }
 
 Result<void> Link::State::wait() {
-    const Deadline silent{clock, m_heard_ns + std::chrono::nanoseconds{options.silence}.count()};
-    int timeout_ms = m_awaited ? silent.left_ms() : m_dozed ? -1 : static_cast<int>(k_doze.count());
-    const bool confirm = !backend.is_up() && (timeout_ms < 0 || timeout_ms > k_confirm.count());
-    timeout_ms = confirm ? static_cast<int>(k_confirm.count()) : timeout_ms;
+    std::optional<std::chrono::nanoseconds> time;
+    if (m_awaited) {
+        time = k_gather;
+    } else if (!m_dozed) {
+        time = k_doze;
+    } else if (!backend.is_up()) {
+        time = k_confirm;
+    }
     const short events = m_out.empty() ? POLLIN : POLLIN | POLLOUT;
     std::array<pollfd, 2> watched{{{m_connection->fd(), events, 0}, {m_wake, POLLIN, 0}}};
-    const int ready = poll(watched.data(), watched.size(), timeout_ms);
+    const timespec limit{.tv_sec = 0, .tv_nsec = static_cast<long>(time.value_or(k_doze).count())};
+    const int ready = ppoll(watched.data(), watched.size(), time ? &limit : nullptr, nullptr);
     m_dozed = ready == 0 && !m_awaited;
     if (watched[1].revents != 0) {
         std::uint64_t count = 0;
@@ -243,7 +251,7 @@ Result<void> Link::State::wait() {
     if ((watched[0].revents & ~POLLOUT) != 0) {
         return read();
     }
-    if (ready == 0 && m_awaited && !confirm) {
+    if (ready == 0 && m_awaited && clock.boot_ns() - m_heard_ns > std::chrono::nanoseconds{options.silence}.count()) {
         return Error{Code::timeout, "no reply in time"};
     }
     return {};
