@@ -11,6 +11,7 @@ namespace mt::app {
 namespace {
 
 constexpr std::chrono::seconds k_interval{1};
+constexpr int k_catalog_connections = 4;
 
 Result<redis::Address> redis_address(const ServerAddress& address) {
     Result<redis::Address> parsed = redis::parse_address(address.url);
@@ -99,9 +100,15 @@ Result<void> Backends::add(const std::string& name, std::string_view kind, const
     }
     if (kind == "postgres") {
         postgres::PoolOptions options;
-        options.name = shown;
+        options.name = name.empty() ? "postgres-data" : name;
         options.url = address.url;
         options.password = address.password;
+        if (name.empty()) {
+            postgres::PoolOptions own = options;
+            own.name = "postgres";
+            own.connections = k_catalog_connections;
+            m_catalog = std::make_unique<postgres::Pool>(std::move(own), m_clock, m_log);
+        }
         m_postgres.emplace(name, std::make_unique<postgres::Pool>(std::move(options), m_clock, m_log));
         return {};
     }
@@ -178,12 +185,19 @@ void Backends::ping_all() {
         const Result<void> asked = pool->ping();
         static_cast<void>(asked);  // as above
     }
+    if (m_catalog) {
+        const Result<void> asked = m_catalog->ping();
+        static_cast<void>(asked);  // as above
+    }
 }
 
 std::vector<BackendStatus> Backends::statuses() {
     std::vector<BackendStatus> all;
     if (m_limiter) {
         all.push_back(m_limiter->status());
+    }
+    if (m_catalog) {
+        all.push_back(m_catalog->status());
     }
     for (redis::Pool* pool : all_redis()) {
         all.push_back(pool->status());

@@ -34,8 +34,9 @@ class Backends final : public DataServers {
     std::vector<redis::Pool*> all_redis() override;
     std::vector<postgres::Pool*> all_postgres() override;
 
-    /// Of POSTGRES_URL, for catalog and ledger; null: they lie in the data folder.
-    postgres::Pool* catalog() { return postgres({}); }
+    /// Of POSTGRES_URL, for catalog and ledger alone, which tenants' data must not keep waiting; null: they lie in the
+    /// data folder.
+    postgres::Pool* catalog() { return m_catalog.get(); }
     /// The connection that limits are decided over; null: they are kept in this process.
     redis::Link* limiter() { return m_limiter.get(); }
 
@@ -65,6 +66,7 @@ class Backends final : public DataServers {
     std::mutex m_mutex{};  // guards the two maps; pools stay where they are
     std::map<std::string, std::unique_ptr<redis::Pool>, std::less<>> m_redis{};  // by shard, "": REDIS_URL
     std::map<std::string, std::unique_ptr<postgres::Pool>, std::less<>> m_postgres{};
+    std::unique_ptr<postgres::Pool> m_catalog{};
     std::unique_ptr<redis::Link> m_limiter{};
     std::mutex m_wake_mutex{};
     std::condition_variable_any m_wake{};

@@ -139,6 +139,25 @@ Result<void> check_folder(Workspace& workspace, Findings& findings) {
     });
 }
 
+// What `serve` would refuse, and which servers do not answer now.
+void check_servers(Workspace& workspace, Findings& findings) {
+    if (!workspace.shards) {
+        findings.faults.push_back(workspace.shards.error().message);
+    } else if (Result<void> stored = workspace.backends->check_storage(workspace.config); !stored) {
+        findings.faults.push_back(stored.error().message);
+    }
+    for (redis::Pool* pool : workspace.backends->all_redis()) {
+        if (Result<void> there = pool->ping(); !there) {
+            findings.warnings.push_back(there.error().detail);
+        }
+    }
+    for (postgres::Pool* pool : workspace.backends->all_postgres()) {
+        if (Result<void> there = pool->ping(); !there) {
+            findings.warnings.push_back(there.error().detail);
+        }
+    }
+}
+
 void check_drift(Workspace& workspace, Findings& findings) {
     for (const TenantSpec& spec : workspace.config.tenants) {
         Result<TenantRecord> present = workspace.catalog->tenant(spec.id);
@@ -189,6 +208,7 @@ Result<void> check(const Console& console) {
             return checked;
         }
         check_drift(**workspace, findings);
+        check_servers(**workspace, findings);
     } else if (workspace.error().code != Code::not_found || !console.globals().data.empty()) {
         return std::move(workspace).error();
     } else {

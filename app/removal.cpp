@@ -18,7 +18,7 @@ Result<void> erase_here(Workspace& workspace, const TenantRecord& row) {
     const Result<TenantRecord> whole = workspace.catalog->tenant(row.id);
     const TenantRecord& record = whole ? *whole : row;  // what cannot be read any more is looked for where plans say
     const TenantConfig settings = workspace.config.resolve(record.id, record.own);
-    if (Result<void> erased = erase_tenant_data(record, settings, workspace.places()); !erased) {
+    if (Result<void> erased = erase_tenant_data(record, settings, *workspace.catalog, workspace.places()); !erased) {
         return erased;
     }
     Result<std::unique_ptr<SlotFile>> slots = SlotFile::open(workspace.folder.slots(), workspace.clock);
@@ -57,10 +57,11 @@ Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chr
             }
         }
         if (workspace.clock.boot_ns() > deadline) {
-            return Error{Code::busy,
-                         fmt::format("tenant '{}' is refused from now on, and its last calls may still run: a server "
-                                     "erases it when they end",
-                                     id)};
+            return Error{
+                Code::busy,
+                fmt::format("tenant '{}' is refused from now on. Its last calls may still run, or a server with "
+                            "data of it be away: it is erased when they have ended and that is back",
+                            id)};
         }
         std::this_thread::sleep_for(k_poll);  // another process works; its only sign is the registry
     }

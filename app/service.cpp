@@ -109,20 +109,24 @@ struct Service::State {
             parts.reset();
             return started;
         }
-        if (draining) {
+        serving = parts.get();
+        if (draining) {  // told while the parts were opened
             parts->drain();
         }
-        serving = parts.get();
         return {};
     }
 
     void wait_for_catalog(const http::Address& address, const std::stop_token& stop) {
         std::mutex waiting;
         std::unique_lock sleep(waiting);
+        std::string told;
         while (!wake.wait_for(sleep, stop, k_retry, [&] { return stop.stop_requested(); })) {
             const Result<void> up = bring_up(address);
             if (up) {
                 return log.info("PostgreSQL is there: serving");
+            }
+            if (up.error().detail != std::exchange(told, up.error().detail)) {
+                log.warning(fmt::format("waiting for PostgreSQL: {}", up.error().detail));
             }
             if (!may_wait_for(up.error())) {
                 log.error(up.error().message);
@@ -215,7 +219,6 @@ Result<http::Address> Service::start() {
         return std::move(described).error();
     }
     if (!up) {
-        state.log.warning(fmt::format("waiting for PostgreSQL: {}", up.error().detail));
         state.waiter =
             std::jthread([&state, at = *address](const std::stop_token& stop) { state.wait_for_catalog(at, stop); });
     }

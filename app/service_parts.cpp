@@ -151,7 +151,8 @@ void ServiceParts::wire(const Config& config) {
     m_tenants.emplace(*m_catalog, *m_factory, *m_ledger, std::make_shared<const Config>(config), log);
     m_tenants->set_erase_data([this](const TenantRecord& record) {
         const TenantConfig settings = m_tenants->config()->resolve(record.id, record.own);
-        Result<void> erased = erase_tenant_data(record, settings, {m_ground.clock, m_ground.files, &m_ground.backends});
+        Result<void> erased =
+            erase_tenant_data(record, settings, *m_catalog, {m_ground.clock, m_ground.files, &m_ground.backends});
         return erased ? m_store->erase(record.uid) : erased;
     });
     m_stats.emplace(*m_catalog, *m_store, m_slots.get(), &*m_tenants);

@@ -85,6 +85,9 @@ std::string troubles(const Services& services, bool shared) {
             lines += fmt::format("{} '{}' is away for {} s\n", backend.kind, backend.name, seconds);
         }
     }
+    if (services.limiter && services.limiter().outage) {
+        lines += "limits are decided without their Redis\n";
+    }
     const LedgerHealth ledger = services.ledger.health();
     if (ledger.failing_tenants > 0) {
         lines += fmt::format("tenants whose statistics cannot be written: {}\n", ledger.failing_tenants);

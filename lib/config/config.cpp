@@ -136,6 +136,12 @@ Result<void> Config::check(std::string_view id, const Settings& own, std::span<c
     if (Result<void> placed = check_shard(config, shards); !placed) {
         return placed;
     }
+    if (shared && config.storage_type == "sqlite") {
+        return Error{
+            Code::invalid,
+            "storage_type = \"sqlite\" is a file of one server, and with POSTGRES_URL there may be several: use "
+            "\"postgres\" or \"redis\""};
+    }
     Result<void> checked = check_known("model", wanted, known);
     if (checked) {
         checked = check_known("tool", config.tools, tool_names());

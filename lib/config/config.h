@@ -68,7 +68,8 @@ struct Config {
     std::map<std::string, ModelConfig, std::less<>> models;  ///< by name; "builtin" is always there
     std::map<std::string, ToolConfig, std::less<>> tools;    ///< [tools.NAME]; the built-in ones are not here
     Shards shards;                                           ///< by name
-    std::string default_model{k_builtin_model};              ///< of tenants that set none, nor their plan
+    bool shared = false;                         ///< POSTGRES_URL is set: other servers serve the same tenants
+    std::string default_model{k_builtin_model};  ///< of tenants that set none, nor their plan
     std::vector<TenantSpec> tenants;
 
     [[nodiscard]] std::vector<std::string_view> model_names() const;

@@ -63,6 +63,7 @@ class Reader {
                              fmt::format("unknown section {}{}", quote(name), suggestion(name, k_sections)));
             }
         }
+        m_config.shared = !(m_environment ? m_environment("POSTGRES_URL") : std::nullopt).value_or("").empty();
         // Plans, models, tools and shards first: tenants name them.
         if (const toml::node* server = root.get("server")) {
             read_server(*server, m_config.server, m_faults);

@@ -48,7 +48,7 @@ void check_shard(const toml::key& key, const ShardConfig& shard, TomlFaults& fau
 }
 
 Result<void> check_shard_name(std::string_view name) {
-    if (name == "redis" || name == "postgres" || name == "limiter") {
+    if (name == "redis" || name == "postgres" || name == "postgres-data" || name == "limiter") {
         return Error{Code::invalid, fmt::format("{} is the name of the server that REDIS_URL or POSTGRES_URL names: "
                                                 "give this one another",
                                                 quote(name))};

@@ -43,8 +43,10 @@ Result<std::unique_ptr<Store>> open_tenant_store(const TenantRecord& record, con
 /// True when both settings name the same place, so that a store may live on.
 bool is_same_place(const TenantConfig& a, const TenantConfig& b);
 
-/// Erases what a removed tenant's life has stored on any server, also on one that it has left. Errors: unavailable
-/// (a server is away: to be tried again).
-Result<void> erase_tenant_data(const TenantRecord& record, const TenantConfig& config, const StorePlaces& places);
+/// Erases what a removed tenant's life has stored on any server, also on one that it has left, and in Redis databases
+/// that its history names. Errors: unavailable (a server is away: to be tried again), config (its shard is not
+/// configured any more), what the catalog says.
+Result<void> erase_tenant_data(const TenantRecord& record, const TenantConfig& config, Catalog& catalog,
+                               const StorePlaces& places);
 
 }  // namespace mt

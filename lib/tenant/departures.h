@@ -15,7 +15,8 @@
 namespace mt {
 
 /// Erases a removed tenant's data that lies outside of the catalog and the ledger. Called again after an error, and by
-/// every process of a shared catalog: erasing what is gone is no error.
+/// every process of a shared catalog: erasing what is gone is no error. The record may be all that is left of the
+/// tenant.
 using EraseData = std::function<Result<void>(const TenantRecord&)>;
 
 /// Tenants that have been let go of and whose calls may still run. Each is erased after its last call here; where other
@@ -29,8 +30,9 @@ class Departures {
     /// Before anybody leaves.
     void set_erase_data(EraseData erase_data) { m_erase_data = std::move(erase_data); }
 
-    /// A life leaves; one that is here already stays as it is. `counters`: of the tenant as loaded, or null.
-    void add(const std::string& id, const std::string& uid, const std::shared_ptr<TenantCounters>& counters);
+    /// A life leaves; one that is here already stays as it is. `counters`: of the tenant as loaded, or null: then of
+    /// the record id and uid are enough.
+    void add(const TenantRecord& record, const std::shared_ptr<TenantCounters>& counters);
 
     /// Erases those whose time has come. Errors: what the catalog says; data that cannot be erased now is logged, and
     /// tried again by a later call.
@@ -42,10 +44,11 @@ class Departures {
     // All generations of a tenant share its counters; once the ledger alone holds them, the last call of the last
     // generation has ended.
     struct Leaving {
-        std::string id;
-        std::string uid;
+        TenantRecord record;
         std::weak_ptr<TenantCounters> counters;
-        std::int64_t due_ns = 0;  // Clock::boot_ns; not tried before
+        bool served = false;        // here
+        std::int64_t due_ns = 0;    // Clock::boot_ns; not tried before
+        std::int64_t pause_ns = 0;  // before the next attempt
         bool in_work = false;
         bool is_told = false;  // that its data could not be erased
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -23,6 +24,7 @@ namespace {
 // The longest waits for a change: where all is well, and where something is left to be done.
 constexpr std::chrono::milliseconds k_calm{5000};
 constexpr std::chrono::milliseconds k_restless{500};
+constexpr std::chrono::milliseconds k_erase_interval{500};
 
 Error no_tenant(std::string_view id) {
     return {Code::not_found, fmt::format("there is no tenant {}", quote(id))};
@@ -53,6 +55,8 @@ struct TenantManager::State {
     std::set<std::string> changed;  // what is still to be applied
 
     std::atomic<bool> restless{true};
+    std::condition_variable_any erase_wake;
+    std::jthread eraser;  // of a shared catalog
     std::jthread thread;
 
     [[nodiscard]] std::shared_ptr<const Config> current_config() const {
@@ -104,7 +108,10 @@ struct TenantManager::State {
     void dismiss(const std::string& id, const std::string& uid) {
         const std::shared_ptr<const Tenant> present = tenants.find(id);
         const bool loaded = present && present->record.uid == uid;
-        departures.add(id, uid, loaded ? present->counters : nullptr);
+        TenantRecord record;
+        record.id = id;
+        record.uid = uid;
+        departures.add(loaded ? present->record : record, loaded ? present->counters : nullptr);
         if (loaded) {
             forget(id);
         }
@@ -180,11 +187,20 @@ struct TenantManager::State {
 
     Result<void> refresh() {
         Result<void> outcome = take_changes();
-        if (outcome) {
+        if (outcome && !eraser.joinable()) {
             outcome = departures.erase_ended();
         }
         restless = !outcome || !departures.empty();
         return outcome;
+    }
+
+    void keep_erasing(const std::stop_token& stop) {
+        std::mutex waiting;
+        std::unique_lock lock(waiting);
+        while (!erase_wake.wait_for(lock, stop, k_erase_interval, [&] { return stop.stop_requested(); })) {
+            const Result<void> outcome = departures.erase_ended();
+            static_cast<void>(outcome);  // the catalog is away: the other thread says so, and this one tries again
+        }
     }
 
     void note(const Result<void>& outcome) {
@@ -313,6 +329,9 @@ Result<void> TenantManager::start() {
     if (Result<void> first = refresh(); !first) {
         return first;
     }
+    if (m_state->catalog.shared()) {  // erasing on other servers takes long: changes do not wait for it
+        m_state->eraser = std::jthread([this](const std::stop_token& stop) { m_state->keep_erasing(stop); });
+    }
     m_state->thread = std::jthread([this](const std::stop_token& stop) {
         while (!stop.stop_requested()) {
             m_state->catalog.await_change(m_state->restless ? k_restless : k_calm);
@@ -326,6 +345,10 @@ Result<void> TenantManager::start() {
 }
 
 void TenantManager::stop() {
+    if (m_state->eraser.joinable()) {
+        m_state->eraser.request_stop();
+        m_state->eraser.join();
+    }
     if (m_state->thread.joinable()) {
         m_state->thread.request_stop();
         m_state->catalog.wake();
@@ -335,6 +358,11 @@ void TenantManager::stop() {
 
 std::vector<std::shared_ptr<const Tenant>> TenantManager::loaded() const {
     return m_state->tenants.all();
+}
+
+bool TenantManager::misses_changes() const {
+    const std::optional<Error> now = fault();
+    return now && m_state->is_away(*now);
 }
 
 std::optional<Error> TenantManager::fault() const {

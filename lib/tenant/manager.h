@@ -56,6 +56,8 @@ class TenantManager {
 
     /// Tenants in memory, in no order.
     [[nodiscard]] std::vector<std::shared_ptr<const Tenant>> loaded() const;
+    /// True while a shared catalog is away: others may have changed what is not known here.
+    [[nodiscard]] bool misses_changes() const;
     /// The present fault of refreshing, or nothing: for readiness.
     [[nodiscard]] std::optional<Error> fault() const;
 

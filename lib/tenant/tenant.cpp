@@ -15,6 +15,11 @@ const KeyRecord* Tenant::key(std::string_view text, WallTime now) const {
     return found != keys.end() && matches(*found, text) && found->is_live(now) ? &*found : nullptr;
 }
 
+bool Tenant::knows_key(std::string_view text) const {
+    const std::optional<std::string_view> id = key_id_of(text);
+    return id && std::any_of(keys.begin(), keys.end(), [&](const KeyRecord& k) { return k.key_id == *id; });
+}
+
 void Tenant::update_gauges() const {
     Slot& slot = counters->slot();
     slot.cache_entries.store(cache->entries(), std::memory_order_relaxed);

@@ -41,6 +41,8 @@ struct Tenant {
     [[nodiscard]] bool active() const { return record.status == TenantStatus::active; }
     /// The live key whose text this is, or nullptr.
     [[nodiscard]] const KeyRecord* key(std::string_view text, WallTime now) const;
+    /// Whether one of its keys, live or not, has the id that this text names.
+    [[nodiscard]] bool knows_key(std::string_view text) const;
     /// Brings the gauges of cache and budget in the slot up to date.
     void update_gauges() const;
     /// The same of the storage; asks the store, which may read a file.

@@ -179,6 +179,45 @@ TEST_CASE("a removed tenant is gone everywhere, with its data, and its name is f
     }
 }
 
+TEST_CASE("a removed tenant's data is erased in every database that it has had, and nowhere else") {
+    if (!can_share()) {
+        return;
+    }
+    ReplicaHouse house(site_toml(), 1);
+    house.start_all();
+    const auto keys_in = [&](const char* database) {
+        return house.redis().ask({"-n", database, "KEYS", "mtagent:{mover}*"});
+    };
+    const std::string key =
+        house.site().add("mover", {"--plan", "enterprise", "--storage-type", "redis", "--redis-db", "3"});
+    const std::string near = house.site().add("mover-1", {"--plan", "enterprise", "--storage-type", "redis"});
+    CHECK(house.at(0).get("/mover?q=Hello&session=s", bearer(key)).status == 200);
+    CHECK(house.at(0).get("/mover-1?q=Hello&session=s", bearer(near)).status == 200);
+    house.site().out({"tenant", "config", "mover", "redis_db=5"});
+    const auto moved = [&] {
+        house.at(0).get("/mover?q=Hello&session=s", bearer(key));
+        return !keys_in("5").empty();
+    };
+    CHECK(time_until(moved, k_eventually));
+    house.site().out({"tenant", "config", "mover", "redis_db=99"});  // Redis has no such database
+    house.site().out({"tenant", "remove", "mover", "--confirm", "mover"});
+    CHECK(keys_in("3").empty());
+    CHECK(keys_in("5").empty());
+    CHECK_FALSE(house.redis().ask({"KEYS", "mtagent:{mover-1}*"}).empty());
+}
+
+TEST_CASE("a file of one server is no storage for replicas") {
+    if (!can_share()) {
+        return;
+    }
+    ReplicaHouse house("[[tenants]]\nid = \"filed\"\nstorage_type = \"sqlite\"\n", 1);
+    const Outcome refused = house.site().run({"serve", "--listen", "127.0.0.1:0"});
+    CHECK(refused.exit == 78);
+    CHECK_MESSAGE(refused.err.find("postgres") != std::string::npos, refused.err);
+    house.site().write("tenants.toml", "");
+    CHECK(house.site().run({"tenant", "add", "other", "--storage-type", "sqlite"}).exit == 64);
+}
+
 TEST_CASE("shards: a new tenant is pinned, and another shard moves nobody") {
     if (!can_share()) {
         return;

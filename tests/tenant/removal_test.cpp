@@ -135,7 +135,9 @@ TEST_CASE("with others on the catalog a tenant is dropped at once and erased whe
     REQUIRE(two.manager.refresh());
     CHECK(two.slots->find(uid) == nullptr);
     CHECK(two.status("acme") == TenantStatus::removing);
-    CHECK(elsewhere.asked.size() == 1);
+    // Its last call may have stored something after the other had erased.
+    REQUIRE(elsewhere.asked.size() == 2);
+    CHECK(elsewhere.asked[1].uid == uid);
 }
 
 TEST_CASE("a removal that others finished unseen leaves nothing of the tenant here") {
