@@ -29,17 +29,34 @@ Result<void> erase_here(Workspace& workspace, const TenantRecord& row) {
     return workspace.catalog->finish_removal(record.id, record.uid);
 }
 
-}  // namespace
-
-Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chrono::milliseconds patience) {
+// Marks the tenant; an earlier attempt that ran out of patience is taken up again.
+Result<void> mark(Workspace& workspace, const std::string& id) {
     Result<TenantRecord> row = workspace.catalog->row(id);
     if (!row) {
         return std::move(row).error();
     }
-    if (row->status != TenantStatus::removing) {  // an earlier attempt that ran out of patience is taken up again
-        if (Result<void> marked = workspace.catalog->begin_removal(id, system_user()); !marked) {
-            return marked;
-        }
+    return row->status == TenantStatus::removing ? Result<void>{} : workspace.catalog->begin_removal(id, system_user());
+}
+
+// Erases the tenant where nobody serves. False: somebody does, and will.
+Result<bool> erase_unserved(Workspace& workspace, const TenantRecord& row) {
+    if (workspace.catalog->shared()) {
+        return false;
+    }
+    Result<FolderLock> lock = workspace.folder.lock();
+    if (lock) {
+        Result<void> erased = erase_here(workspace, row);
+        return erased ? Result<bool>(true) : Result<bool>(std::move(erased).error());
+    }
+    // Where nobody holds it the lock itself cannot be had.
+    return workspace.folder.holder() ? Result<bool>(false) : Result<bool>(std::move(lock).error());
+}
+
+}  // namespace
+
+Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chrono::milliseconds patience) {
+    if (Result<void> marked = mark(workspace, id); !marked) {
+        return marked;
     }
     const std::int64_t deadline = workspace.clock.boot_ns() + std::chrono::nanoseconds(patience).count();
     for (;;) {
@@ -47,14 +64,9 @@ Result<void> remove_tenant(Workspace& workspace, const std::string& id, std::chr
         if (!now || now->status != TenantStatus::removing) {
             return now ? Result<void>{} : Result<void>{std::move(now).error()};
         }
-        if (!workspace.catalog->shared()) {
-            Result<FolderLock> lock = workspace.folder.lock();
-            if (lock) {
-                return erase_here(workspace, *now);
-            }
-            if (!workspace.folder.holder()) {
-                return std::move(lock).error();  // nobody holds it: the lock itself cannot be had
-            }
+        const Result<bool> erased = erase_unserved(workspace, *now);
+        if (!erased || *erased) {
+            return erased ? Result<void>{} : Result<void>{erased.error()};
         }
         if (workspace.clock.boot_ns() > deadline) {
             return Error{
