@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
-#include "base/circuit_breaker.h"
 #include "agent/model.h"
 #include "agent/retry.h"
+#include "base/circuit_breaker.h"
 #include "base/clock.h"
 #include "config/model_config.h"
 #include "http/upstream.h"

@@ -111,7 +111,7 @@ Result<std::vector<std::pair<std::string, std::string>>> expand_headers(const To
 }
 
 Result<std::string> read_secret_file(const std::string& path) {
-    const Result<std::string> text = first_line_of(path);
+    Result<std::string> text = first_line_of(path);
     if (!text) {
         return text;
     }

@@ -51,7 +51,7 @@ class RedisHub {
     [[nodiscard]] RedisClock& clock() { return m_clock; }
 
     /// Errors: busy (nobody may wait here), anything else: Redis is away or late.
-    Result<redis::Reply> run(redis::Call call);
+    Result<redis::Reply> run(const redis::Call& call);
     void post(redis::Call call) { m_link.post(std::move(call)); }
     /// Never the same twice in this process.
     std::uint64_t next_ticket() { return m_ticket.fetch_add(1, std::memory_order_relaxed) + 1; }

@@ -316,31 +316,31 @@ std::string joined(std::string_view script) {
 }  // namespace
 
 const redis::Script& admit_requests() {
-    static const redis::Script script(k_admit_requests);
-    return script;
+    static const redis::Script k_script(k_admit_requests);
+    return k_script;
 }
 
 const redis::Script& admit_all() {
-    static const std::string source = joined(k_admit_all);
-    static const redis::Script script(source);
-    return script;
+    static const std::string k_source = joined(k_admit_all);
+    static const redis::Script k_script(k_source);
+    return k_script;
 }
 
 const redis::Script& settle() {
-    static const std::string source = joined(k_settle);
-    static const redis::Script script(source);
-    return script;
+    static const std::string k_source = joined(k_settle);
+    static const redis::Script k_script(k_source);
+    return k_script;
 }
 
 const redis::Script& upkeep() {
-    static const std::string source = joined(k_upkeep);
-    static const redis::Script script(source);
-    return script;
+    static const std::string k_source = joined(k_upkeep);
+    static const redis::Script k_script(k_source);
+    return k_script;
 }
 
 const redis::Script& heartbeat() {
-    static const redis::Script script(k_heartbeat);
-    return script;
+    static const redis::Script k_script(k_heartbeat);
+    return k_script;
 }
 
 }  // namespace mt::limit_scripts

@@ -10,7 +10,8 @@
 namespace mt::test {
 
 /// A server to which everything happens that is counted: calls of every outcome, denials of every reason, an upstream
-/// that is away, one that is replaced by its fallback, a Redis that is away, a client that leaves, a message that is no HTTP.
+/// that is away, one that is replaced by its fallback, a Redis that is away, a client that leaves, a message that is no
+/// HTTP.
 struct BusySite {
     static constexpr std::size_t k_tenants = 7;
 
