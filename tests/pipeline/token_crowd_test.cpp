@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "support/chat_scripts.h"
 #include "stats/history.h"
+#include "support/chat_scripts.h"
 #include "support/service_house.h"
 
 using namespace mt;
