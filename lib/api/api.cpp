@@ -143,7 +143,9 @@ void Api::handle(const http::Request& request, http::Responder& responder) {
         m_services.log.error(fmt::format("{} {}: exception: {}", request.method, route.name, fault.what()));
         reply = row.encode_error({Code::internal, fault.what()}, exchange.request_id);
     }
-    if (!exchange.streamed) {
+    const Parking* parking = responder.parking();
+    const bool parked = parking != nullptr && parking->parked();
+    if (!exchange.streamed && !parked) {
         add_common_fields(reply, exchange);
         responder.send(std::move(reply));
     }

@@ -28,6 +28,7 @@ std::string milliseconds(std::int64_t duration_ns) {
 void fill_call(Call& call, const Exchange& exchange, std::string tenant_id) {
     call.context.request_id = exchange.request_id;
     call.context.stop = exchange.responder.stop_token();
+    call.context.parking = exchange.responder.parking();
     call.context.deadline_ns = exchange.services.clock.boot_ns() + exchange.services.request_timeout_ms * 1'000'000;
     call.tenant_id = std::move(tenant_id);
     call.presented_key = presented_key(exchange.request);

@@ -110,6 +110,9 @@ Result<http::Response> chat_completions(Exchange& exchange) {
     }
     call.question = request ? Result<Question>(std::move(request->question)) : Result<Question>(request.error());
     const Result<void> outcome = run_pipeline(call, services.pipeline);
+    if (call.parked()) {
+        return http::Response{};
+    }
     if (!outcome && !stream.started()) {
         return refusal(call, outcome.error());
     }

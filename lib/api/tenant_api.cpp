@@ -125,8 +125,10 @@ Result<http::Response> ask(Exchange& exchange) {
     fill_call(call, exchange, exchange.route.arguments[0]);
     call.question = question_of(exchange.request);
     const Result<void> outcome = run_pipeline(call, services.pipeline);
-
     http::Response reply;
+    if (call.parked()) {
+        return reply;
+    }
     constexpr std::size_t k_most_fields = 12;
     reply.fields.reserve(k_most_fields);
     if (!outcome) {

@@ -7,6 +7,7 @@
 
 namespace mt {
 
+class Parking;
 class Trace;
 
 /// Told, about once a second, that a request still waits: a streamed reply shows its client a sign of life. Called by
@@ -31,6 +32,7 @@ struct Context {
     std::int64_t deadline_ns = std::numeric_limits<std::int64_t>::max();  ///< Clock::boot_ns after which to give up
     IdleHook* idle = nullptr;                                             ///< null: nobody needs a sign of life
     Trace* trace = nullptr;                                               ///< of this request; null: nobody traces
+    Parking* parking = nullptr;                                           ///< null: who waits keeps the thread
 
     /// How often whoever waits calls `idle`.
     static constexpr std::int64_t k_idle_interval_ns = 1'000'000'000;

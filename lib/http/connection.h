@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/parking.h"
 #include "http/channel.h"
 #include "http/framing.h"
 #include "http/load.h"
@@ -56,6 +57,7 @@ struct Connection {
     Share held;               ///< bytes of its request
     Share in_flight;          ///< 1 while its request has no complete reply
     std::stop_source stop{};  ///< of the message in work
+    Parking parking{};        ///< of the message in work; while it waits nobody but its resumer owns the connection
     std::atomic<unsigned> flags{0};
     std::int64_t deadline_ns = 0;  ///< Clock::boot_ns at which the phase has lasted too long
     std::int64_t ready_ns = 0;     ///< when its request was complete

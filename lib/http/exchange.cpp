@@ -6,6 +6,11 @@
 #include <utility>
 
 namespace mt::http {
+namespace {
+
+constexpr std::size_t k_most_read_twice = 16UL * 1024;  // bytes of a body
+
+}  // namespace
 
 void BodyStream::open(std::string_view head, Coding coding) {
     m_coding = coding;
@@ -61,6 +66,12 @@ StreamWriter& Exchange::start_stream(Response head) {
     m_stream.open(format_head(head, persistence(), announce ? "Transfer-Encoding: chunked\r\n" : "", m_parts.date),
                   bodiless ? Coding::none : wanted);
     return m_stream;
+}
+
+// To read a large body again costs more than a change of threads.
+Parking* Exchange::parking() {
+    const bool small = m_parts.message.request.body.size() <= k_most_read_twice;
+    return small && !m_streamed && !m_reply ? &m_parts.parking : nullptr;
 }
 
 Persistence Exchange::persistence() {

@@ -46,6 +46,7 @@ class Exchange final : public Responder {
         DateField& date;
         std::stop_token stop;
         const std::atomic<bool>& draining;  ///< the server stops: no further request on this connection
+        Parking& parking;
     };
 
     explicit Exchange(const Parts& parts) : m_parts(parts), m_stream(parts.wire) {}
@@ -53,9 +54,12 @@ class Exchange final : public Responder {
     void send(Response response) override;
     StreamWriter& start_stream(Response head) override;
     [[nodiscard]] std::stop_token stop_token() const override { return m_parts.stop; }
+    [[nodiscard]] Parking* parking() override;
 
     [[nodiscard]] const Request& request() const { return m_parts.message.request; }
     [[nodiscard]] bool streamed() const { return m_streamed; }
+    /// The handler is to be run again: whatever it sent does not count.
+    [[nodiscard]] bool parked() const { return m_parts.parking.parked(); }
     [[nodiscard]] bool answered_twice() const { return m_answered_twice; }
     /// Whether the connection stays; decided when first asked, which is when the head of the reply is written.
     [[nodiscard]] Persistence persistence();

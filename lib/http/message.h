@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/parking.h"
 #include "base/result.h"
 
 namespace mt::http {
@@ -69,9 +70,12 @@ class Responder {
     virtual StreamWriter& start_stream(Response head) = 0;
     /// Stops when the client left or the server's drain has run out of time.
     [[nodiscard]] virtual std::stop_token stop_token() const = 0;
+    /// Where the request can be put aside, before anything was sent: the handler then returns without an answer, and is
+    /// called again for it. Null: it cannot.
+    [[nodiscard]] virtual Parking* parking() { return nullptr; }
 };
 
-/// Answers one request before it returns. Must not throw. Called from many threads at once.
+/// Answers one request before it returns, or parks it. Must not throw. Called from many threads at once.
 using Handler = std::function<void(const Request&, Responder&)>;
 
 /// Decodes %XX; plus_is_blank also '+'. Errors: invalid (bad escape, NUL, not UTF-8).

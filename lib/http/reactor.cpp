@@ -114,12 +114,17 @@ bool Reactor::answer_ready(Worker& worker, Seat::Tenure tenure) {
         }
         m_seat.begin(tenure, m_now_ns);
         worker.answer(connection, {m_draining, m_abandon});
+        const bool waits = connection.parking.parked() && connection.parking.await();  // else it is still ours
         if (!m_seat.end(tenure)) {
-            give_back(connection);
+            if (!waits) {
+                give_back(connection);
+            }
             return false;
         }
         m_now_ns = m_clock.boot_ns();
-        returned(connection);
+        if (!waits) {
+            returned(connection);
+        }
     } while (!(m_ready.empty() && m_urgent.empty()) && m_now_ns < until_ns);
     return true;
 }
@@ -188,6 +193,7 @@ void Reactor::add(std::unique_ptr<Connection> connection) {
         m_count.fetch_sub(1, std::memory_order_relaxed);
         return;
     }
+    connection->parking.set_run_again([this, parked = connection.get()] { give_back(*parked); });
     set_phase(*connection, connection->channel.ready() ? Phase::idle : Phase::handshake);
     if (index >= m_connections.size()) {
         m_connections.resize(index + 1);

@@ -153,6 +153,7 @@ void Reactor::dispatch(Connection& connection, bool drained) {
                                            : connection.peer.name;
     request.loopback = connection.peer.loopback;
     connection.stop = std::stop_source{};
+    connection.parking.reset();
     connection.phase = Phase::idle;
     connection.fresh = false;
     connection.held.set(request.body.capacity() + connection.pending.size());
@@ -182,7 +183,12 @@ void Reactor::await_more(Connection& connection) {
     }
 }
 
+// Its handler is done, or to be run again.
 void Reactor::returned(Connection& connection) {
+    if (connection.parking.parked()) {
+        m_ready.push_back(&connection);
+        return;
+    }
     const unsigned marks = connection.flags.exchange(0);
     connection.half_closed = connection.half_closed || (marks & k_gone) != 0;
     connection.in_flight.set(0);

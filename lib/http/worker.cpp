@@ -20,8 +20,13 @@ std::string name_of(const Request& request) {
 
 void Worker::answer(Connection& connection, const Signals& signals) {
     Wire wire(connection, m_limits, signals.abandon);
-    Exchange exchange({connection.message, wire, m_date, connection.stop.get_token(), signals.draining});
+    connection.parking.begin_run();
+    Exchange exchange(
+        {connection.message, wire, m_date, connection.stop.get_token(), signals.draining, connection.parking});
     connection.ending = respond(exchange, wire);
+    if (connection.parking.parked()) {
+        return;
+    }
     std::string().swap(connection.message.request.body);  // an idle connection keeps little
     connection.message.request = {};
 }
@@ -30,6 +35,9 @@ Ending Worker::respond(Exchange& exchange, Wire& wire) {
     const std::string fault = call_handler(exchange);
     if (!fault.empty()) {
         m_log.error(fmt::format("the handler of {} {}", name_of(exchange.request()), fault));
+    }
+    if (exchange.parked()) {
+        return Ending::keep;
     }
     if (exchange.streamed()) {
         return exchange.stream_ending();
@@ -61,7 +69,7 @@ std::string Worker::call_handler(Exchange& exchange) const {
     if (reply && (reply->status < 200 || reply->status > 599)) {
         return fmt::format("answered with status {}", reply->status);
     }
-    return reply || exchange.streamed() ? "" : "gave no answer";
+    return reply || exchange.streamed() || exchange.parked() ? "" : "gave no answer";
 }
 
 std::string Worker::format(const Response& reply, Persistence persistence, bool head_only) {

@@ -25,8 +25,8 @@ class Worker {
         const std::atomic<bool>& abandon;   ///< the drain has run out of time
     };
 
-    /// Runs the handler for connection.message, sends the reply, and says in connection.ending how to go on. A handler
-    /// that throws or does not answer becomes a 500.
+    /// Runs the handler for connection.message, sends the reply, and says in connection.ending how to go on; or leaves
+    /// everything as it was when the handler has parked. A handler that throws or does not answer becomes a 500.
     void answer(Connection& connection, const Signals& signals);
 
   private:

@@ -20,7 +20,10 @@ void RedisClock::learn(std::int64_t redis_us) {
 }
 
 Result<redis::Reply> RedisHub::run(const redis::Call& call) {
-    Result<redis::Reply> reply = m_link.run(call, m_options.budget);
+    return hear(m_link.run(call, m_options.budget));
+}
+
+Result<redis::Reply> RedisHub::hear(Result<redis::Reply> reply) {
     const bool outage = !reply && reply.error().code != Code::busy;
     if (outage != m_outage.load(std::memory_order_relaxed) && (outage || reply)) {
         m_outage.store(outage, std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -52,6 +53,13 @@ class RedisHub {
 
     /// Errors: busy (nobody may wait here), anything else: Redis is away or late.
     Result<redis::Reply> run(const redis::Call& call);
+    /// Begins what run() does; `done` gets the result on another thread, and whoever takes it from there passes it
+    /// through hear(). False: nothing was begun, see redis::Link::begin.
+    bool begin(redis::Call call, redis::Link::Done done) {
+        return m_link.begin(std::move(call), m_options.budget, std::move(done));
+    }
+    /// Notes whether Redis is there.
+    Result<redis::Reply> hear(Result<redis::Reply> reply);
     void post(redis::Call call) { m_link.post(std::move(call)); }
     /// Never the same twice in this process.
     std::uint64_t next_ticket() { return m_ticket.fetch_add(1, std::memory_order_relaxed) + 1; }

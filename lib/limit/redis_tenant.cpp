@@ -45,27 +45,82 @@ RedisLimits::~RedisLimits() {
     m_hub.part(*this);
 }
 
-Result<Permit> RedisLimits::admit(Cost cost, const Context& /*context*/) {
-    Attempt attempt{.terms = {}, .cost = cost, .wish = {}, .ticket = m_hub.next_ticket()};
+// A decision that was asked for by a request that waits for it without a thread.
+struct RedisLimits::Begun final : Parking::Memo {
+    explicit Begun(Attempt what) : attempt(std::move(what)) {}
+
+    Attempt attempt;
+    Result<redis::Reply> reply = Error{Code::internal, "no decision yet"};
+};
+
+Result<Permit> RedisLimits::admit(Cost cost, const Context& context) {
+    const std::shared_ptr<Parking::Memo> left = context.parking == nullptr ? nullptr : context.parking->take();
+    if (auto* begun = dynamic_cast<Begun*>(left.get())) {
+        if (std::optional<Result<Permit>> permit = resumed(cost, *begun)) {
+            return *std::move(permit);
+        }
+    }
     std::string own;
+    Attempt wanted = attempt(cost, own);
+    const RedisTerms& terms = *wanted.terms;
+    if (const Verdict verdict = terms.possible(cost, wanted.wish); !verdict.possible()) {
+        return refuse(terms.settings(), verdict, {cost.requests, wanted.wish.least});
+    }
+    const std::string lease = terms.leases() ? lease_name(wanted.ticket) : std::string();
+    redis::Call call = terms.admission(cost, wanted.wish, lease, m_hub.options().writer, own);
+    if (context.parking != nullptr && left == nullptr && park(wanted, call, *context.parking)) {
+        return Error{Code::busy, "the request is put aside until Redis has decided"};
+    }
+    return judged(wanted, m_hub.run(call));
+}
+
+RedisLimits::Attempt RedisLimits::attempt(Cost cost, std::string& own_use_now) {
+    Attempt attempt{.terms = {}, .cost = cost, .wish = {}, .ticket = m_hub.next_ticket()};
     {
         const std::lock_guard lock(m_mutex);
         attempt.terms = m_terms;
-        own = own_use();
-        attempt.own_used = own.empty() ? 0 : m_budget.used(m_hub.clock().boot_ns());
+        own_use_now = own_use();
+        attempt.own_used = own_use_now.empty() ? 0 : m_budget.used(m_hub.clock().boot_ns());
     }
-    const RedisTerms& terms = *attempt.terms;
-    attempt.wish = terms.wish(cost);
-    if (const Verdict verdict = terms.possible(cost, attempt.wish); !verdict.possible()) {
-        return refuse(terms.settings(), verdict, {cost.requests, attempt.wish.least});
+    attempt.wish = attempt.terms->wish(cost);
+    return attempt;
+}
+
+// False: Redis cannot be asked so.
+bool RedisLimits::park(const Attempt& attempt, redis::Call call, Parking& parking) {
+    auto memo = std::make_shared<Begun>(attempt);
+    const bool begun = m_hub.begin(std::move(call), [memo, &parking](Result<redis::Reply> reply) {
+        memo->reply = std::move(reply);
+        parking.resume();
+    });
+    if (begun) {
+        parking.park(std::move(memo));
     }
-    const std::string lease = terms.leases() ? lease_name(attempt.ticket) : std::string();
-    Result<redis::Reply> reply = m_hub.run(terms.admission(cost, attempt.wish, lease, m_hub.options().writer, own));
+    return begun;
+}
+
+// Nothing: the decision is about something else, because the tenant's settings have changed meanwhile, or the tenant
+// has a new life.
+std::optional<Result<Permit>> RedisLimits::resumed(Cost cost, Begun& begun) {
+    if (begun.attempt.terms->keys() != m_keys) {
+        return std::nullopt;
+    }
+    Result<Permit> permit = judged(begun.attempt, m_hub.hear(std::move(begun.reply)));
+    const Cost& asked = begun.attempt.cost;
+    if (asked.requests == cost.requests && asked.tokens == cost.tokens && asked.least_tokens == cost.least_tokens) {
+        return permit;
+    }
+    if (permit) {
+        permit->settle({0, 0});
+    }
+    return std::nullopt;
+}
+
+Result<Permit> RedisLimits::judged(const Attempt& attempt, const Result<redis::Reply>& reply) {
     if (!reply) {
-        return reply.error().code == Code::busy ? Result<Permit>(std::move(reply).error())
-                                                : without_redis(attempt, reply.error());
+        return reply.error().code == Code::busy ? Result<Permit>(reply.error()) : without_redis(attempt, reply.error());
     }
-    const Result<RedisAnswer> answer = terms.read(*reply, attempt.wish);
+    const Result<RedisAnswer> answer = attempt.terms->read(*reply, attempt.wish);
     return answer ? decided(attempt, *answer) : without_redis(attempt, answer.error());
 }
 

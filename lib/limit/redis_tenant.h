@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/parking.h"
 #include "limit/budget_account.h"
 #include "limit/limits.h"
 #include "limit/outage_share.h"
@@ -64,6 +65,12 @@ class RedisLimits final : public Limits, private Attended {
         std::int64_t own_used = 0;
     };
 
+    struct Begun;
+
+    Attempt attempt(Cost cost, std::string& own_use);
+    bool park(const Attempt& attempt, redis::Call call, Parking& parking);
+    std::optional<Result<Permit>> resumed(Cost cost, Begun& begun);
+    Result<Permit> judged(const Attempt& attempt, const Result<redis::Reply>& reply);
     Result<Permit> decided(const Attempt& attempt, const RedisAnswer& answer);
     Result<Permit> without_redis(const Attempt& attempt, const Error& error);
     Result<Permit> by_share(const Attempt& attempt, OpenCall& call);

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "base/context.h"
+#include "base/parking.h"
 #include "base/result.h"
 #include "base/trace.h"
 #include "limit/limits.h"
@@ -26,6 +27,9 @@ constexpr std::string_view to_string(CacheUse use) {
 /// one thread. `sink` takes the answer's events and must outlive the call; stages may put one of their own before it.
 struct Call {
     explicit Call(Sink& answer_sink) : sink(&answer_sink) {}
+
+    /// It was put aside: what came out of it means nothing, and it comes again.
+    [[nodiscard]] bool parked() const { return context.parking != nullptr && context.parking->parked(); }
 
     // From the wire.
     Context context;                           ///< request id, stop token, deadline; tenant and key are filled in

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/parking.h"
 #include "pipeline/outcome.h"
 #include "pipeline/stages.h"
 
@@ -53,6 +54,9 @@ void describe_request(Span& span, const Call& call, const Result<void>& outcome)
 Result<void> run_traced(Call& call, PipelineServices& services, const Next& next) {
     call.trace.begin(call.context.request_id, call.trace_parent, services.tracer, services.clock);
     call.context.trace = &call.trace;
+    if (call.trace.recording()) {
+        call.context.parking = nullptr;  // its spans are to show who waited for what
+    }
     Span span(&call.trace, SpanKind::server, call.method, call.route);
     FirstPiece first(*call.sink, services.clock);
     Sink* const client = std::exchange(call.sink, &first);
@@ -142,7 +146,13 @@ void log_call(const Call& call, const Result<void>& outcome, PipelineServices& s
 
 Result<void> observe(Call& call, PipelineServices& services, const Next& next) {
     call.started_ns = services.clock.boot_ns();
+    if (call.context.parking != nullptr) {
+        call.started_ns = call.context.parking->began_ns(call.started_ns);
+    }
     Result<void> outcome = run_traced(call, services, next);
+    if (call.parked()) {
+        return outcome;  // nothing has happened yet
+    }
     call.duration_ns = services.clock.boot_ns() - call.started_ns;
     count(call, outcome, services);
     measure(call, outcome, services.meters);

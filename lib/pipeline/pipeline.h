@@ -45,7 +45,7 @@ class Next {
 std::span<const Stage> pipeline_stages();
 
 /// Sends one call through all stages: down, and back. The call is counted when this returns, before the reply's last
-/// byte. Errors: what a stage refused with. Thread-safe for different calls.
+/// byte. Errors: what a stage refused with, and anything of a call that is parked(). Thread-safe for different calls.
 Result<void> run_pipeline(Call& call, PipelineServices& services);
 
 /// Is the question one that can be answered: text in UTF-8, not empty, not too long, a usable session. Errors: invalid,

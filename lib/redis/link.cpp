@@ -20,9 +20,10 @@ namespace mt::redis {
 namespace {
 
 constexpr std::chrono::milliseconds k_between_attempts{250};
-constexpr std::chrono::milliseconds k_doze{1};      // a post waits at most so long without waking anybody
-constexpr std::chrono::microseconds k_gather{200};  // commands come together so long while answers are awaited
-constexpr std::chrono::milliseconds k_confirm{50};  // between looks at a Backend that is to be told of the return
+constexpr std::chrono::milliseconds k_doze{1};           // a post waits at most so long without waking anybody
+constexpr std::chrono::microseconds k_gather{200};       // commands come together so long while answers are awaited
+constexpr std::chrono::nanoseconds k_expiry{1'000'000};  // between looks for guests whose time is over
+constexpr std::chrono::milliseconds k_confirm{50};       // between looks at a Backend that is to be told of the return
 
 }  // namespace
 
@@ -46,6 +47,8 @@ struct Link::State {
         close(m_wake);
     }
 
+    // What came of a run that has ended.
+    Result<Reply> outcome(const CircuitBreaker::Pass& pass, LinkWaiter& waiter);
     Result<Reply> judge(const CircuitBreaker::Pass& pass, Answer& answer);
     // A reply that is late.
     Error missed(const CircuitBreaker::Pass& pass, const std::string& fault);
@@ -81,9 +84,23 @@ struct Link::State {
     std::int64_t m_next_attempt_ns = 0;
     bool m_awaited = false;  // answers are
     std::int64_t m_heard_ns = 0;
+    std::int64_t m_next_expiry_ns = 0;
     bool m_dozed = false;
     std::vector<Answer> m_answers;
     std::jthread m_thread;  // last: ends first
+};
+
+class Link::Guest final : public LinkGuest {
+  public:
+    Guest(Link::State& state, const CircuitBreaker::Pass& pass, Call call, std::int64_t until_ns, Done done)
+        : LinkGuest(std::move(call), until_ns), m_state(state), m_pass(pass), m_done(std::move(done)) {}
+
+    void ended() override { m_done(m_state.outcome(m_pass, *this)); }
+
+  private:
+    Link::State& m_state;
+    const CircuitBreaker::Pass m_pass;
+    const Done m_done;
 };
 
 void Link::State::wake() const {
@@ -126,6 +143,17 @@ Result<Reply> Link::State::judge(const CircuitBreaker::Pass& pass, Answer& answe
     return meaning == Meaning::full ? out_of_memory(options.name) : refused(*answer.error);
 }
 
+Result<Reply> Link::State::outcome(const CircuitBreaker::Pass& pass, LinkWaiter& waiter) {
+    if (waiter.state() == LinkWaiter::answered) {
+        return judge(pass, waiter.answer());
+    }
+    if (waiter.state() == LinkWaiter::late) {
+        return missed(pass, "replies come too late");
+    }
+    backend.unknown(pass);
+    return away(options.name, "the connection was lost");
+}
+
 void Link::State::judge_post(const std::string& error) {
     failed_posts.fetch_add(1, std::memory_order_relaxed);
     const Meaning meaning = meaning_of(error);
@@ -165,6 +193,7 @@ void Link::State::connect(const std::stop_token& stop) {
     m_primary = false;
     m_missed = 0;
     m_connection = std::move(*opened);
+    queue.open();
     connected = true;
 }
 
@@ -204,6 +233,10 @@ void Link::State::turn() {
     if (m_close.exchange(false)) {
         drop("closed after a fault", false);
         return;
+    }
+    if (m_awaited && clock.boot_ns() >= m_next_expiry_ns) {
+        m_next_expiry_ns = clock.boot_ns() + k_expiry.count();
+        queue.expire(clock.boot_ns());
     }
     if (Result<void> done = exchange(); !done) {
         drop(done.error().message, done.error().code == Code::timeout);
@@ -296,14 +329,32 @@ Result<Reply> Link::run(const Call& call, std::chrono::milliseconds budget) {
     if (state.queue.push(waiter)) {
         state.wake();
     }
-    if (!waiter.wait_for(budget, state.clock) && state.queue.withdraw(waiter)) {
-        return state.missed(*pass, "replies come too late");
+    if (!waiter.wait_for(budget, state.clock)) {
+        state.queue.withdraw(waiter);
     }
-    if (waiter.state() == LinkWaiter::lost) {
+    return state.outcome(*pass, waiter);
+}
+
+bool Link::begin(Call call, std::chrono::milliseconds budget, Done done) {
+    State& state = *m_state;
+    if (!state.connected || !state.backend.is_up()) {
+        return false;
+    }
+    const Result<CircuitBreaker::Pass> pass = state.backend.try_use();
+    if (!pass) {
+        return false;
+    }
+    const std::int64_t until_ns = Deadline::in(budget, state.clock).until_ns;
+    const std::optional<bool> idle =
+        state.queue.push(std::make_unique<Guest>(state, *pass, std::move(call), until_ns, std::move(done)));
+    if (!idle) {
         state.backend.unknown(*pass);
-        return away(state.options.name, "the connection was lost");
+        return false;
     }
-    return state.judge(*pass, waiter.answer());
+    if (*idle) {
+        state.wake();
+    }
+    return true;
 }
 
 void Link::post(Call call) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,6 +41,12 @@ class Link {
     /// where Redis answers NOSCRIPT. Errors: as redis::Pool.
     Result<Reply> run(const Call& call, std::chrono::milliseconds budget);
 
+    using Done = std::function<void(Result<Reply>)>;
+    /// Begins what run() does without waiting: `done` gets the result, once, on the link's thread; it must neither wait
+    /// nor throw. False: there is no connection now, nothing was begun, and run() says why. Whoever begins something
+    /// outlives its end.
+    bool begin(Call call, std::chrono::milliseconds budget, Done done);
+
     /// Sends a script without waiting: with the next batch, a millisecond later at most. Errors of it are counted in
     /// the status alone. What cannot be sent because Redis is away, or too much waits already, is dropped and counted.
     void post(Call call);
@@ -57,6 +64,7 @@ class Link {
 
   private:
     struct State;
+    class Guest;
     std::unique_ptr<State> m_state;
 };
 

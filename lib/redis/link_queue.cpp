@@ -71,14 +71,25 @@ bool LinkQueue::post(Call call) {
     return asleep;
 }
 
-bool LinkQueue::withdraw(LinkWaiter& waiter) {
+std::optional<bool> LinkQueue::push(std::unique_ptr<LinkGuest> guest) {
+    const std::lock_guard lock(m_mutex);
+    if (!m_open) {
+        return std::nullopt;
+    }
+    ++m_counts.runs;
+    LinkWaiter* const waiter = guest.get();
+    append(waiter->m_call, Entry{.waiter = waiter, .guest = std::move(guest)});
+    return std::exchange(m_thread, Thread::working) != Thread::working;
+}
+
+void LinkQueue::withdraw(LinkWaiter& waiter) {
     const std::lock_guard lock(m_mutex);
     if (waiter.state() != LinkWaiter::waiting) {
-        return false;
+        return;
     }
     m_entries[waiter.m_number - m_first].waiter = nullptr;
+    waiter.m_word.store(LinkWaiter::late, std::memory_order_relaxed);
     ++m_counts.late;
-    return true;
 }
 
 bool LinkQueue::take(std::string& out, Thread idle) {
@@ -97,8 +108,7 @@ void LinkQueue::wake_up() {
 }
 
 bool LinkQueue::deliver(std::vector<Answer>& answers, std::vector<std::string>& errors) {
-    std::vector<std::atomic<std::uint32_t>*> waiting;
-    waiting.reserve(answers.size());
+    Told told;
     bool expected = true;
     {
         const std::lock_guard lock(m_mutex);
@@ -114,28 +124,30 @@ bool LinkQueue::deliver(std::vector<Answer>& answers, std::vector<std::string>& 
                 resend(std::move(entry));
             } else if (entry.waiter != nullptr) {
                 entry.waiter->m_answer = std::move(answer);
-                waiting.push_back(&entry.waiter->m_word);
-                entry.waiter->m_word.store(LinkWaiter::answered, std::memory_order_release);
+                Told::end(entry, LinkWaiter::answered, told);
             } else if (answer.error && entry.posted != nullptr) {
                 errors.push_back(std::move(*answer.error));
             }
         }
     }
-    for (std::atomic<std::uint32_t>* word : waiting) {
-        futex_wake(word);
-    }
+    told.tell();
     return expected;
 }
 
+void LinkQueue::open() {
+    const std::lock_guard lock(m_mutex);
+    m_open = true;
+}
+
 void LinkQueue::lose_all() {
-    std::vector<std::atomic<std::uint32_t>*> waiting;
+    Told told;
     {
         const std::lock_guard lock(m_mutex);
+        m_open = false;
         for (Entry& entry : m_entries) {
             m_counts.dropped += entry.posted != nullptr ? 1 : 0;
             if (entry.waiter != nullptr) {
-                waiting.push_back(&entry.waiter->m_word);
-                entry.waiter->m_word.store(LinkWaiter::lost, std::memory_order_release);
+                Told::end(entry, LinkWaiter::lost, told);
             }
         }
         m_first += m_entries.size();
@@ -144,8 +156,44 @@ void LinkQueue::lose_all() {
         m_unsent = 0;
         m_posted = 0;
     }
+    told.tell();
+}
+
+// Guests have the same time to wait, and so end in the order in which they came.
+void LinkQueue::expire(std::int64_t now_ns) {
+    Told told;
+    {
+        const std::lock_guard lock(m_mutex);
+        for (Entry& entry : m_entries) {
+            if (entry.guest != nullptr && entry.guest->m_until_ns > now_ns) {
+                break;
+            }
+            if (entry.guest != nullptr) {
+                ++m_counts.late;
+                Told::end(entry, LinkWaiter::late, told);
+            }
+        }
+    }
+    told.tell();
+}
+
+void LinkQueue::Told::end(Entry& entry, LinkWaiter::State state, Told& told) {
+    LinkWaiter& waiter = *std::exchange(entry.waiter, nullptr);
+    if (entry.guest != nullptr) {
+        waiter.m_word.store(state, std::memory_order_relaxed);
+        told.guests.push_back(std::move(entry.guest));
+        return;
+    }
+    told.waiting.push_back(&waiter.m_word);
+    waiter.m_word.store(state, std::memory_order_release);  // its last touch: whoever waited may be gone
+}
+
+void LinkQueue::Told::tell() const {
     for (std::atomic<std::uint32_t>* word : waiting) {
         futex_wake(word);
+    }
+    for (const std::unique_ptr<LinkGuest>& guest : guests) {
+        guest->ended();
     }
 }
 
