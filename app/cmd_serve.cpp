@@ -196,7 +196,8 @@ Run declare_serve(CLI::App& app) {
     app.add_option("--port-file", flags->port_file, "write the port here once listening")
         ->type_name("FILE")
         ->check(not_empty());
-    app.add_option("--log-level", flags->log_level, "debug, info, warning, error, off")->type_name("LEVEL");
+    app.add_option("--log-level", flags->log_level, "debug, info, warning, error, off; default info")
+        ->type_name("LEVEL");
     app.add_option("--tls-cert", flags->tls_cert, "serve over TLS: certificate with its chain, PEM")
         ->type_name("FILE")
         ->check(not_empty());
@@ -210,6 +211,12 @@ Run declare_serve(CLI::App& app) {
         ->type_name("DURATION");
     app.add_flag("--no-access-log", flags->no_access_log, "no log line per call");
     app.add_flag("--allow-open", flags->allow_open, "serve tenants without keys on any address");
+    app.footer(
+        "Environment: MTAGENT_CONFIG, MTAGENT_DATA, MTAGENT_LISTEN; MTAGENT_OPERATOR_TOKEN, MTAGENT_SECRET_KEY_FILE;\n"
+        "REDIS_URL, REDIS_PASSWORD, POSTGRES_URL, POSTGRES_PASSWORD: many replicas; OPENAI_API_KEY, OPENAI_BASE_URL,\n"
+        "OPENAI_MODEL: a language model; OTEL_EXPORTER_OTLP_ENDPOINT: traces. Token and passwords also from files:\n"
+        "MTAGENT_OPERATOR_TOKEN_FILE, REDIS_PASSWORD_FILE, POSTGRES_PASSWORD_FILE. See mtagent(1), ENVIRONMENT.\n\n" +
+        app.get_footer());
     return [flags](Console& console) { return serve(console, *flags); };
 }
 

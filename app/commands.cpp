@@ -67,7 +67,7 @@ constexpr std::array k_commands{
                declare_key_create},
     CommandRow{"key", "list", "List the API keys of a tenant, or of the operators.",
                "  mtagent key list acme\n  mtagent key list --json", declare_key_list},
-    CommandRow{"key", "revoke", "End an API key at once.",
+    CommandRow{"key", "revoke", "End an API key at once; one of key_hashes ends when it is taken out there.",
                "  mtagent key revoke k2x7abcdefgh\n  mtagent key revoke k2x7abcdefgh --json", declare_key_revoke},
     CommandRow{"key", "rotate", "Replace an API key; the old one ends after a time of grace.",
                "  mtagent key rotate k2x7abcdefgh\n  mtagent key rotate k2x7abcdefgh --grace 24h", declare_key_rotate},
@@ -102,6 +102,9 @@ class Program {
         m_app.set_version_flag("--version", "mtagent " MTAGENT_VERSION);
         m_app.footer(
             "Examples:\n  mtagent serve\n  curl \"http://localhost:8080/tenant-basic?q=Hello\"\n\n"
+            "Environment: MTAGENT_CONFIG and MTAGENT_DATA for --config and --data; with POSTGRES_URL tenants, keys "
+            "and\n"
+            "numbers are there instead of in the data folder.\n\n"
             "Every command: mtagent COMMAND --help, or man mtagent.");
         m_app.add_option("--config", m_globals.config, "tenants.toml to use")->type_name("FILE")->check(not_empty());
         m_app.add_option("--data", m_globals.data, "data folder")->type_name("FOLDER")->check(not_empty());
