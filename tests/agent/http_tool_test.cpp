@@ -3,89 +3,24 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstddef>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
-#include <vector>
 
-#include "agent/agent_fixture.h"
-#include "agent/model_fixture.h"
+#include "agent/http_tool_kit.h"
 #include "support/scripted_upstream.h"
 
 namespace {
 
 using mt::Code;
-using mt::Context;
 using mt::Result;
-using mt::test::AgentFixture;
-using mt::test::Latch;
-using mt::test::milliseconds;
+using mt::test::Headers;
+using mt::test::k_order_schema;
 using mt::test::Recorded;
-using mt::test::Script;
-using mt::test::ScriptedModel;
+using mt::test::reply;
 using mt::test::ScriptedReply;
-using mt::test::ScriptedStep;
-using mt::test::ScriptedUpstream;
-using mt::test::ScriptFields;
-using Headers = std::vector<std::pair<std::string, std::string>>;
+using mt::test::ToolFixture;
 using Json = nlohmann::json;
-
-constexpr const char* k_schema =
-    R"({"type":"object","properties":{"id":{},"q":{},"list":{},"flag":{}},"additionalProperties":true})";
-
-Script reply(int status, const std::string& body, const ScriptFields& fields = {}) {
-    return [=](const Recorded&, ScriptedReply& out) { out.send(status, body, fields); };
-}
-
-void keep_silent(const Recorded&, ScriptedReply& out) {
-    out.keep_silent();
-}
-
-// A tool of the product that a scripted server plays.
-struct ToolFixture {
-    explicit ToolFixture(Script script = reply(200, "ok")) : server(std::move(script)) {
-        config.name = "orders";
-        config.description = "Looks up orders.";
-        config.parameters = k_schema;
-        config.url = server.url("/orders");
-        context.tenant = "tenant-basic";
-        context.request_id = "request-1";
-    }
-
-    Result<std::unique_ptr<mt::Tool>> make() { return mt::make_http_tool(config, headers, rule, clock); }
-
-    Result<std::string> call(const std::string& arguments = "{}") {
-        if (!tool) {
-            Result<std::unique_ptr<mt::Tool>> made = make();
-            REQUIRE(made);
-            tool = std::move(*made);
-        }
-        return tool->call(arguments, {*store, clock}, context);
-    }
-
-    /// The message of a call that the model is to hear of.
-    std::string told(const std::string& arguments = "{}") {
-        const Result<std::string> result = call(arguments);
-        REQUIRE_FALSE(result);
-        CHECK(result.error().code == Code::invalid);
-        return result.error().message;
-    }
-
-    /// What the last request was.
-    [[nodiscard]] Recorded sent() const { return server.requests().back(); }
-
-    mt::SystemClock clock;
-    mt::test::MemoryStore store{clock};
-    ScriptedUpstream server;
-    mt::ToolConfig config{};
-    Headers headers{};
-    mt::http::AddressRule rule{};
-    Context context{};
-    std::unique_ptr<mt::Tool> tool{};
-};
 
 // The message of a configuration that is no good.
 std::string refused(const mt::ToolConfig& config, const Headers& headers = {}) {
@@ -108,7 +43,7 @@ TEST_CASE("a tool is what its configuration says") {
     REQUIRE(made);
     CHECK((*made)->spec().name == "orders");
     CHECK((*made)->spec().description == "Looks up orders.");
-    CHECK((*made)->spec().parameters == k_schema);
+    CHECK((*made)->spec().parameters == k_order_schema);
     CHECK((*made)->pure());
     CHECK((*made)->feature().empty());
     f.config.pure = false;
@@ -249,109 +184,10 @@ TEST_CASE("no error repeats what a header holds") {
     CHECK(f.told().find(secret.substr(0, 4)) == std::string::npos);
 }
 
-TEST_CASE("a reply larger than allowed is not read to its end") {
-    ToolFixture f([](const Recorded&, ScriptedReply& out) {
-        out.start_stream();
-        while (out.chunk(std::string(10'000, 'x'))) {
-        }
-    });
-    CHECK(f.told() == "the reply of the tool orders is larger than 65.5 kB");
-    CHECK(f.server.wait_for_departures(1));
-    for (const std::size_t size : {65'535UL, 65'536UL, 65'537UL}) {
-        f.server.set_script(reply(200, std::string(size, 'x')));
-        const Result<std::string> result = f.call();
-        CHECK(result.has_value() == (size <= 65'536));
-        if (result) {
-            CHECK(result->size() == size);
-        }
-    }
-}
-
-TEST_CASE("a tool that is late, with its head or within its reply, is told to the model") {
-    const Script stalled = [](const Recorded&, ScriptedReply& out) {
-        out.start_stream();
-        out.chunk("x");
-        out.keep_silent();
-    };
-    for (const Script& slow : {Script(keep_silent), stalled}) {
-        ToolFixture f(slow);
-        f.config.timeout_ms = 50;
-        CHECK(f.told() == "the tool orders did not answer within 50ms");
-        CHECK(f.server.wait_for_departures(1));
-    }
-    ToolFixture drip([](const Recorded&, ScriptedReply& out) {
-        out.start_stream();
-        while (out.chunk("x") && !out.wait_until_gone(milliseconds{5})) {
-        }
-    });
-    drip.config.timeout_ms = 80;
-    CHECK(drip.told() == "the tool orders did not answer within 80ms");
-
-    const mt::test::FullPort full;
-    ToolFixture unreachable;
-    unreachable.config.url = "http://127.0.0.1:" + std::to_string(full.port());
-    unreachable.config.timeout_ms = 50;
-    CHECK(unreachable.told() == "the tool orders did not answer within 50ms");
-}
-
-TEST_CASE("the request's own time ends the request, not the tool alone") {
-    ToolFixture f(keep_silent);
-    f.context.deadline_ns = f.clock.boot_ns() + 50'000'000;
-    const Result<std::string> result = f.call();
-    REQUIRE_FALSE(result);
-    CHECK(result.error().code == Code::timeout);
-}
-
-TEST_CASE("a connection that cannot be made, breaks, or speaks no HTTP is told to the model") {
-    ToolFixture away;
-    away.config.url = [] { return ScriptedUpstream(reply(200, "x")).url("/x"); }();
-    CHECK(away.told() == "the server of the tool orders cannot be reached");
-    for (const char* bytes : {"", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"}) {
-        ToolFixture f([=](const Recorded&, ScriptedReply& out) {
-            out.raw(bytes);
-            out.cut();
-        });
-        CHECK(f.told() == "the server of the tool orders gave no usable reply");
-    }
-    ToolFixture cut([](const Recorded&, ScriptedReply& out) {
-        out.raw("HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\nhalf");
-        out.cut();
-    });
-    CHECK(cut.told() == "the tool orders answered with status 500");
-}
-
-TEST_CASE("an address that the rule forbids is not asked, by whatever name") {
-    for (const char* host : {"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "169.254.169.254"}) {
-        ToolFixture f;
-        f.config.url = "http://" + std::string(host) + ":" + std::to_string(f.server.port()) + "/";
-        f.rule.public_only = true;
-        CHECK(f.told() == "this tool's address is not allowed");
-        CHECK(f.server.connections() == 0);
-    }
-}
-
-TEST_CASE("a client that leaves ends the call at once") {
-    ToolFixture f(keep_silent);
-    REQUIRE_FALSE(f.call("no object"));  // makes the tool
-    std::vector<milliseconds> times;
-    for (std::size_t round = 1; round <= 5; ++round) {
-        Result<std::string> result = std::string();
-        const auto stopped = mt::test::stop_when([&] { return f.server.wait_for_requests(round); },
-                                                 [&](const Context& context) {
-                                                     result = f.tool->call("{}", {*f.store, f.clock}, context);
-                                                 });
-        REQUIRE_FALSE(result);
-        CHECK(result.error().code == Code::client_gone);
-        REQUIRE(f.server.wait_for_departures(round));
-        times.push_back(std::chrono::duration_cast<milliseconds>(*f.server.requests().back().left_at - stopped));
-    }
-    CHECK(mt::test::median(times) <= milliseconds{100});
-}
-
 TEST_CASE("a configuration that could never work is refused at the start") {
     mt::ToolConfig good;
     good.name = "orders";
-    good.parameters = k_schema;
+    good.parameters = k_order_schema;
     good.url = "https://shop.example/orders/{id}";
     CHECK(refused(good).empty());
     const auto with = [&](auto change) {
@@ -380,7 +216,7 @@ TEST_CASE("a configuration that could never work is refused at the start") {
 TEST_CASE("headers that no request may hold are refused at the start, without their values") {
     mt::ToolConfig good;
     good.name = "orders";
-    good.parameters = k_schema;
+    good.parameters = k_order_schema;
     good.url = "https://shop.example/";
     CHECK(refused(good, {{"Authorization", "Bearer x"}}).empty());
     for (const Headers& headers : {Headers{{"X Key", "secret"}}, Headers{{"", "secret"}},
@@ -390,25 +226,4 @@ TEST_CASE("headers that no request may hold are refused at the start, without th
         CHECK(message.starts_with("headers: "));
         CHECK(message.find("secret") == std::string::npos);
     }
-}
-
-TEST_CASE("in the loop a failure goes back to the model, which answers without the tool") {
-    ToolFixture product(reply(503, "closed"));
-    std::vector<std::unique_ptr<mt::Tool>> tools;
-    tools.push_back(std::move(*product.make()));
-    AgentFixture f(std::make_shared<ScriptedModel>(std::vector<ScriptedStep>{
-        {.calls = {{"a", "orders", R"({"id":"42"})"}, {"b", "orders", "{"}}}, {.pieces = {"Sorry."}}}));
-    f.tools = std::make_shared<const mt::ToolBox>(std::move(tools));
-    f.profile.tools = {"orders"};
-    f.build();
-    const auto answer = f.ask("Where is order 42?");
-    REQUIRE(answer);
-    CHECK(answer->choice.text == "Sorry.");
-    CHECK_FALSE(answer->pure);
-    const auto requests = static_cast<ScriptedModel&>(*f.model).requests();
-    REQUIRE(requests.at(1).messages.size() == 4);
-    CHECK(requests[1].messages[2].content == "error: the tool orders answered with status 503: closed");
-    CHECK(requests[1].messages[3].content == "error: the arguments '{' are no JSON");
-    CHECK(product.sent().field("X-Tenant-ID") == "tenant-basic");
-    CHECK(product.server.request_count() == 1);
 }

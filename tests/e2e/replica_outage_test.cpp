@@ -2,6 +2,7 @@
 // within seconds of its return.
 
 #include <chrono>
+#include <functional>
 
 #include "e2e/chat.h"
 #include "e2e/metrics_page.h"
@@ -46,6 +47,16 @@ bool is_ready_without(ReplicaHouse& house, const std::string& trouble) {
 
 enum class Fault { killed, frozen };
 
+// A replica for each fault, anew.
+void with_each_fault(const std::function<void(ReplicaHouse& house, Fault fault)>& work) {
+    for (const Fault fault : {Fault::killed, Fault::frozen}) {
+        CAPTURE(static_cast<int>(fault));
+        ReplicaHouse house(site_toml(), 1);
+        house.start_all();
+        work(house, fault);
+    }
+}
+
 template <class Backend>
 void break_it(Backend& backend, Fault fault) {
     fault == Fault::killed ? backend.kill() : backend.freeze();
@@ -55,14 +66,12 @@ void mend_it(Backend& backend, Fault fault) {
     fault == Fault::killed ? backend.start() : backend.thaw();
 }
 
-TEST_CASE("Redis goes away and comes back") {
-    if (!can_share()) {
-        return;
-    }
-    for (const Fault fault : {Fault::killed, Fault::frozen}) {
-        CAPTURE(static_cast<int>(fault));
-        ReplicaHouse house(site_toml(), 1);
-        house.start_all();
+TEST_CASE("without servers to share" * doctest::skip(can_share())) {
+    MESSAGE("SKIPPED: redis-server or PostgreSQL is not installed");
+}
+
+TEST_CASE("Redis goes away and comes back" * k_needs_both) {
+    with_each_fault([](ReplicaHouse& house, Fault fault) {
         for (const std::string tenant : {"free", "limited", "kept-r", "kept-p"}) {
             CHECK(house.at(0).get("/" + tenant + "?q=Hello&session=s").status == 200);
         }
@@ -102,13 +111,10 @@ TEST_CASE("Redis goes away and comes back") {
             return metrics_of(house).at("mtagent_limiter_outage") == 0;
         };
         CHECK(time_until(decides, k_recovery));
-    }
+    });
 }
 
-TEST_CASE("while Redis is away limits can be left open, or close the door") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("while Redis is away limits can be left open, or close the door" * k_needs_both) {
     for (const std::string mode : {"open", "closed"}) {
         CAPTURE(mode);
         ReplicaHouse house(site_toml("limiter_outage = \"" + mode + "\"\n"), 1);
@@ -128,14 +134,8 @@ TEST_CASE("while Redis is away limits can be left open, or close the door") {
     }
 }
 
-TEST_CASE("PostgreSQL goes away and comes back") {
-    if (!can_share()) {
-        return;
-    }
-    for (const Fault fault : {Fault::killed, Fault::frozen}) {
-        CAPTURE(static_cast<int>(fault));
-        ReplicaHouse house(site_toml(), 1);
-        house.start_all();
+TEST_CASE("PostgreSQL goes away and comes back" * k_needs_both) {
+    with_each_fault([](ReplicaHouse& house, Fault fault) {
         const std::string key = house.site().add("known", {"--plan", "enterprise"});
         const std::string late = house.site().add("late", {"--plan", "enterprise"});
         CHECK(house.at(0).get("/known?q=Hello", bearer(key)).status == 200);
@@ -156,9 +156,10 @@ TEST_CASE("PostgreSQL goes away and comes back") {
         expect_away(ask_timed(house, "/kept-p?q=Hello&session=s", k_quickly));
         expect_away(house.at(0).get("/late?q=Hello", bearer(late)));  // whether it exists nobody can tell: never a 401
         expect_away(house.at(0).get("/admin/tenants", bearer(house.site().operator_token())));
-        CHECK(
-            time_until([&] { return house.at(0).get("/readyz").body.find("'postgres' is away") != std::string::npos; },
-                       k_recovery));
+        const auto told = [&] {
+            return house.at(0).get("/readyz").body.find("'postgres' is away") != std::string::npos;
+        };
+        CHECK(time_until(told, k_recovery));
         CHECK(house.at(0).get("/readyz").status == 200);
         CHECK(metrics_of(house).at("mtagent_backend_up{backend=\"postgres\",kind=\"postgres\"}") == 0);
         const Outcome command = house.site().run({"tenant", "list"});
@@ -177,13 +178,10 @@ TEST_CASE("PostgreSQL goes away and comes back") {
         house.site().out({"tenant", "config", "known", "name=Renamed"});
         const auto renamed = [&] { return house.at(0).get("/known?q=Hi", bearer(key)).body.starts_with("[Renamed]"); };
         CHECK(time_until(renamed, k_recovery));
-    }
+    });
 }
 
-TEST_CASE("a replica that starts while PostgreSQL is away waits, and says so") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a replica that starts while PostgreSQL is away waits, and says so" * k_needs_both) {
     ReplicaHouse house(site_toml(), 1);
     house.postgres().kill();
     house.start(0);

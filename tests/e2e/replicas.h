@@ -5,19 +5,17 @@
 #include <vector>
 
 #include "e2e/site.h"
-#include "support/private_postgres.h"
-#include "support/private_redis.h"
+#include "support/needs.h"
 
 namespace mt::test {
 
-/// True where the servers that replicas share can be started; says so where not.
+/// True where the servers that replicas share can be started.
 inline bool can_share() {
-    const bool can = PrivateRedis::is_installed() && PrivatePostgres::is_installed();
-    if (!can) {
-        MESSAGE("SKIPPED: redis-server or PostgreSQL is not installed");
-    }
-    return can;
+    return PrivateRedis::is_installed() && PrivatePostgres::is_installed();
 }
+
+/// As k_needs_redis, for both.
+inline const doctest::skip k_needs_both(!can_share());
 
 /// A Redis, a PostgreSQL, and replicas of the service on both, each with a folder of its own. Not thread-safe.
 class ReplicaHouse {

@@ -22,10 +22,11 @@ std::string site_toml() {
            tenant_toml("kept-r", "storage_type = \"redis\"\n") + tenant_toml("kept-p", "storage_type = \"postgres\"\n");
 }
 
-TEST_CASE("what is changed at one replica is obeyed by all within a second") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("without servers to share" * doctest::skip(can_share())) {
+    MESSAGE("SKIPPED: redis-server or PostgreSQL is not installed");
+}
+
+TEST_CASE("what is changed at one replica is obeyed by all within a second" * k_needs_both) {
     ReplicaHouse house(site_toml());
     house.start_all();
     const std::string key = house.site().add("acme", {"--plan", "enterprise"});
@@ -59,10 +60,7 @@ TEST_CASE("what is changed at one replica is obeyed by all within a second") {
     CHECK(house.site(2).json({"tenant", "history", "acme"}).size() >= 6);
 }
 
-TEST_CASE("a flood through all replicas admits what one would") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a flood through all replicas admits what one would" * k_needs_both) {
     constexpr std::int64_t k_burst = 30;
     ReplicaHouse house(site_toml());
     house.start_all();
@@ -89,10 +87,7 @@ TEST_CASE("a flood through all replicas admits what one would") {
     CHECK(house.site(2).json({"check"})["faults"].empty());
 }
 
-TEST_CASE("a conversation goes on at another replica") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a conversation goes on at another replica" * k_needs_both) {
     ReplicaHouse house(site_toml(), 2);
     house.start_all();
     for (const std::string tenant : {"kept-r", "kept-p"}) {
@@ -105,10 +100,7 @@ TEST_CASE("a conversation goes on at another replica") {
     CHECK(house.postgres().ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'tenant_kept-p'") == "1");
 }
 
-TEST_CASE("a replica that is killed in a flood loses no acknowledged call, and counts none twice") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a replica that is killed in a flood loses no acknowledged call, and counts none twice" * k_needs_both) {
     ReplicaHouse house(site_toml());
     house.start_all();
     const std::vector<Target> targets{{"free"}, {"limited"}};
@@ -159,10 +151,7 @@ TEST_CASE("a replica that is killed in a flood loses no acknowledged call, and c
     CHECK(house.site().json({"check"})["faults"].empty());
 }
 
-TEST_CASE("a removed tenant is gone everywhere, with its data, and its name is free again") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a removed tenant is gone everywhere, with its data, and its name is free again" * k_needs_both) {
     ReplicaHouse house(site_toml(), 2);
     house.start_all();
     for (const std::string type : {"redis", "postgres"}) {
@@ -179,10 +168,7 @@ TEST_CASE("a removed tenant is gone everywhere, with its data, and its name is f
     }
 }
 
-TEST_CASE("a removed tenant's data is erased in every database that it has had, and nowhere else") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a removed tenant's data is erased in every database that it has had, and nowhere else" * k_needs_both) {
     ReplicaHouse house(site_toml(), 1);
     house.start_all();
     const auto keys_in = [&](const char* database) {
@@ -206,10 +192,7 @@ TEST_CASE("a removed tenant's data is erased in every database that it has had, 
     CHECK_FALSE(house.redis().ask({"KEYS", "mtagent:{mover-1}*"}).empty());
 }
 
-TEST_CASE("a file of one server is no storage for replicas") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("a file of one server is no storage for replicas" * k_needs_both) {
     ReplicaHouse house("[[tenants]]\nid = \"filed\"\nstorage_type = \"sqlite\"\n", 1);
     const Outcome refused = house.site().run({"serve", "--listen", "127.0.0.1:0"});
     CHECK(refused.exit == 78);
@@ -218,10 +201,7 @@ TEST_CASE("a file of one server is no storage for replicas") {
     CHECK(house.site().run({"tenant", "add", "other", "--storage-type", "sqlite"}).exit == 64);
 }
 
-TEST_CASE("shards: a new tenant is pinned, and another shard moves nobody") {
-    if (!can_share()) {
-        return;
-    }
+TEST_CASE("shards: a new tenant is pinned, and another shard moves nobody" * k_needs_both) {
     const PrivateRedis other;
     ReplicaHouse house(site_toml(), 1);
     Site& site = house.site();

@@ -41,6 +41,10 @@ struct ThreeReplicas {
     Replica c;
 };
 
+struct Crowd : RedisHouse {
+    ThreeReplicas replicas{redis};
+};
+
 // Runs `call` on threads of all replicas for some time and returns how long it took, in nanoseconds.
 std::int64_t flood(std::vector<std::unique_ptr<Limits>>& limits, std::chrono::milliseconds time,
                    const std::function<void(Limits&, std::mt19937_64&)>& call) {
@@ -61,15 +65,9 @@ std::int64_t flood(std::vector<std::unique_ptr<Limits>>& limits, std::chrono::mi
 
 }  // namespace
 
-TEST_CASE("property: a flood through three replicas with skewed clocks admits what one bucket does") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    ThreeReplicas replicas(redis);
-    LimitSettings settings;
-    settings.rate_limit = 60'000;  // one in a millisecond
-    settings.burst = 200;
+TEST_CASE_FIXTURE(Crowd, "property: a flood through three replicas with skewed clocks admits what one bucket does" *
+                             k_needs_redis) {
+    LimitSettings settings = per_minute(60'000, 200);  // one in a millisecond
     auto limits = replicas.make(settings);
     for (auto& each : limits) {
         REQUIRE(each->admit(Cost{0}, Context{}));  // connected
@@ -93,15 +91,10 @@ TEST_CASE("property: a flood through three replicas with skewed clocks admits wh
     }
 }
 
-TEST_CASE("property: tokens, concurrency and budget hold for three replicas together, and everything adds up") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    ThreeReplicas replicas(redis);
-    LimitSettings settings;
-    settings.rate_limit = 6'000'000;
-    settings.burst = 1'000'000;
+TEST_CASE_FIXTURE(Crowd,
+                  "property: tokens, concurrency and budget hold for three replicas together, and everything adds up" *
+                      k_needs_redis) {
+    LimitSettings settings = per_minute(6'000'000, 1'000'000);
     settings.tokens_per_minute = 600'000;  // 10 in a millisecond
     settings.max_concurrency = 5;
     settings.budget = 605'000;
@@ -153,20 +146,15 @@ TEST_CASE("property: tokens, concurrency and budget hold for three replicas toge
     CHECK(limits[0]->status().budget_used == used);
 }
 
-TEST_CASE("calls of a killed replica end by themselves, those of living ones do not") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
+TEST_CASE_FIXTURE(RedisHouse,
+                  "calls of a killed replica end by themselves, those of living ones do not" * k_needs_redis) {
     const auto short_leases = [](SharedLimiterOptions& options) {
         options.lease = 600ms;
         options.beat = 50ms;
     };
     Replica living(redis, "living", 0ms, short_leases);
     living.limiter->start();
-    LimitSettings settings;
-    settings.rate_limit = 60'000;
-    settings.burst = 1'000;
+    LimitSettings settings = per_minute(60'000, 1'000);
     settings.max_concurrency = 2;
     settings.budget = 100;
     const auto limits = living.make(settings);

@@ -16,18 +16,10 @@
 #include "limit/limits.h"
 #include "limit/redis_limits.h"
 #include "redis/link.h"
-#include "support/private_redis.h"
+#include "support/becomes.h"
+#include "support/needs.h"
 
 namespace mt::test {
-
-/// True, with a word, where there is no redis-server.
-inline bool skips_without_redis() {
-    if (!PrivateRedis::is_installed()) {
-        MESSAGE("SKIPPED: redis-server is not installed");
-        return true;
-    }
-    return false;
-}
 
 /// The machine's clock, set wrong.
 class SkewedClock final : public Clock {
@@ -52,6 +44,14 @@ struct SlotMemory {
     std::atomic<std::int64_t> used{0};
     std::atomic<std::int64_t> start{0};
 };
+
+/// A limit of requests alone.
+inline LimitSettings per_minute(std::int64_t rate, std::int64_t burst) {
+    LimitSettings settings;
+    settings.rate_limit = rate;
+    settings.burst = burst;
+    return settings;
+}
 
 /// One replica: a process's way to Redis and its limiter, not started.
 struct Replica {
@@ -92,17 +92,15 @@ struct Replica {
     std::unique_ptr<SharedLimiter> limiter;
 };
 
-/// Polls until it is so; false after `patience`.
-inline bool becomes(const std::function<bool()>& so, std::chrono::milliseconds patience = std::chrono::seconds{10}) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!so()) {
-        if (std::chrono::steady_clock::now() > end) {
-            return false;
-        }
-        std::this_thread::yield();
-    }
-    return true;
-}
+/// For cases with a Redis of their own, on which they make replicas.
+struct RedisHouse {
+    PrivateRedis redis;
+};
+
+/// With one on it.
+struct OneReplica : RedisHouse {
+    Replica replica{redis, "a"};
+};
 
 /// "" for an admitted call.
 inline std::string reason_of(const Result<Permit>& permit) {

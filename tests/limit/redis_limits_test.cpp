@@ -12,24 +12,13 @@
 using namespace mt;
 using namespace mt::test;
 
-namespace {
-
-LimitSettings slow(std::int64_t burst) {
-    LimitSettings settings;
-    settings.rate_limit = 1;
-    settings.burst = burst;
-    return settings;
+TEST_CASE("without redis-server" * doctest::skip(PrivateRedis::is_installed())) {
+    MESSAGE("SKIPPED: redis-server is not installed");
 }
 
-}  // namespace
-
-TEST_CASE("a limit of requests alone costs one round trip for a call, and nothing after it") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    const auto limits = replica.make(slow(50));
+TEST_CASE_FIXTURE(OneReplica,
+                  "a limit of requests alone costs one round trip for a call, and nothing after it" * k_needs_redis) {
+    const auto limits = replica.make(per_minute(1, 50));
     for (int i = 0; i < 50; ++i) {
         Result<Permit> permit = limits->admit(Cost{}, Context{});
         REQUIRE(permit);
@@ -54,15 +43,11 @@ TEST_CASE("a limit of requests alone costs one round trip for a call, and nothin
     CHECK(replica.limiter->counts().by_share == 0);
 }
 
-TEST_CASE("a request given back is there again, once, and for whoever asks") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
+TEST_CASE_FIXTURE(RedisHouse, "a request given back is there again, once, and for whoever asks" * k_needs_redis) {
     Replica a(redis, "a");
     Replica b(redis, "b");
-    const auto first = a.make(slow(3));
-    const auto second = b.make(slow(3));
+    const auto first = a.make(per_minute(1, 3));
+    const auto second = b.make(per_minute(1, 3));
     std::vector<Permit> permits;
     for (int i = 0; i < 3; ++i) {
         permits.push_back(*first->admit(Cost{}, Context{}));
@@ -77,13 +62,9 @@ TEST_CASE("a request given back is there again, once, and for whoever asks") {
     CHECK(drain(*second) == 3);
 }
 
-TEST_CASE("all or nothing: whichever limit refuses, the others are charged nothing") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    LimitSettings settings = slow(4);
+TEST_CASE_FIXTURE(OneReplica,
+                  "all or nothing: whichever limit refuses, the others are charged nothing" * k_needs_redis) {
+    LimitSettings settings = per_minute(1, 4);
     settings.tokens_per_minute = 100;
     settings.max_concurrency = 2;
     settings.budget = 1000;
@@ -114,13 +95,8 @@ TEST_CASE("all or nothing: whichever limit refuses, the others are charged nothi
     CHECK(limits->in_flight() == 1);
 }
 
-TEST_CASE("a call that can do with less gets what is left") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    LimitSettings settings = slow(100);
+TEST_CASE_FIXTURE(OneReplica, "a call that can do with less gets what is left" * k_needs_redis) {
+    LimitSettings settings = per_minute(1, 100);
     settings.tokens_per_minute = 60;
     settings.budget = 1000;
     const auto limits = replica.make(settings);
@@ -146,13 +122,10 @@ TEST_CASE("a call that can do with less gets what is left") {
     CHECK(limits->admit(Cost{1, 500, 5}, Context{})->granted() == 500);
 }
 
-TEST_CASE("tokens: less use flows back as far as it has not yet, more is debt of one capacity at most") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    LimitSettings settings = slow(100);
+TEST_CASE_FIXTURE(OneReplica,
+                  "tokens: less use flows back as far as it has not yet, more is debt of one capacity at most" *
+                      k_needs_redis) {
+    LimitSettings settings = per_minute(1, 100);
     settings.tokens_per_minute = 600;
     const auto limits = replica.make(settings);
     const auto left = [&] {
@@ -185,13 +158,9 @@ TEST_CASE("tokens: less use flows back as far as it has not yet, more is debt of
     CHECK(limits->status().tokens_remaining == 0);
 }
 
-TEST_CASE("refunds of many reservations never give a time line back more than it holds") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    LimitSettings settings = slow(1'000);
+TEST_CASE_FIXTURE(OneReplica,
+                  "refunds of many reservations never give a time line back more than it holds" * k_needs_redis) {
+    LimitSettings settings = per_minute(1, 1'000);
     settings.tokens_per_minute = 6'000'000;  // 100,000 in a second
     const auto limits = replica.make(settings);
     // A takes 200 ms of the line, B the next 200 ms. A is refunded, which moves B's mark; when B's is over by then,
@@ -210,13 +179,9 @@ TEST_CASE("refunds of many reservations never give a time line back more than it
     CHECK((!more || passed > std::chrono::milliseconds{300}));
 }
 
-TEST_CASE("another life of the tenant begins with nothing used, and keys end by themselves") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    LimitSettings settings = slow(2);
+TEST_CASE_FIXTURE(OneReplica,
+                  "another life of the tenant begins with nothing used, and keys end by themselves" * k_needs_redis) {
+    LimitSettings settings = per_minute(1, 2);
     settings.tokens_per_minute = 100;
     settings.max_concurrency = 10;
     settings.budget = 10;
@@ -237,17 +202,14 @@ TEST_CASE("another life of the tenant begins with nothing used, and keys end by 
     }
 }
 
-TEST_CASE("other settings: what was used stays used, up to a new capacity, with the next decision") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
+TEST_CASE_FIXTURE(RedisHouse, "other settings: what was used stays used, up to a new capacity, with the next decision" *
+                                  k_needs_redis) {
     Replica a(redis, "a");
     Replica b(redis, "b");
-    const auto first = a.make(slow(10));
-    const auto second = b.make(slow(10));
+    const auto first = a.make(per_minute(1, 10));
+    const auto second = b.make(per_minute(1, 10));
     CHECK(drain(*first, 6) == 6);
-    LimitSettings faster = slow(10);
+    LimitSettings faster = per_minute(1, 10);
     faster.rate_limit = 2;
     first->reconfigure(faster);
     CHECK(first->status().remaining == 4);
@@ -269,31 +231,21 @@ TEST_CASE("other settings: what was used stays used, up to a new capacity, with 
     CHECK(*refused.error().retry_after <= std::chrono::seconds{30});
 }
 
-TEST_CASE("`burst` requests at once are admitted, and not one more, whatever the rounding") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
+TEST_CASE_FIXTURE(OneReplica,
+                  "`burst` requests at once are admitted, and not one more, whatever the rounding" * k_needs_redis) {
     int life = 0;
     for (const std::int64_t rate : {1, 7, 11, 13, 17}) {
         for (const std::int64_t burst : {1, 3, 7, 100}) {
             CAPTURE(rate);
             CAPTURE(burst);
-            LimitSettings settings = slow(burst);
-            settings.rate_limit = rate;
-            const auto limits = replica.make(settings, "life" + std::to_string(++life));
+            const auto limits = replica.make(per_minute(rate, burst), "life" + std::to_string(++life));
             CHECK(drain(*limits) == burst);
         }
     }
 }
 
-TEST_CASE("extreme settings and damaged keys make no error of the scripts, and lock nobody out") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
+TEST_CASE_FIXTURE(OneReplica, "extreme settings and damaged keys make no error of the scripts, and lock nobody out" *
+                                  k_needs_redis) {
     constexpr std::int64_t k_most = std::numeric_limits<std::int64_t>::max();
     int life = 0;
     for (const std::int64_t rate : {std::int64_t{1}, std::int64_t{1'000'000'000}, k_most}) {
@@ -316,14 +268,14 @@ TEST_CASE("extreme settings and damaged keys make no error of the scripts, and l
             if (whole) {
                 whole->settle(Cost{k_most, k_most});
             }
-            limits->reconfigure(slow(1));
+            limits->reconfigure(per_minute(1, 1));
             replica.finish_posts();
         }
     }
     CHECK(replica.limiter->counts().by_share == 0);
     CHECK(replica.link->status().failures == 0);
 
-    const auto limits = replica.make(slow(2), "damaged");
+    const auto limits = replica.make(per_minute(1, 2), "damaged");
     const std::string key = "mtagent:{acme}:rl:v1:requests:damaged";
     for (const char* damage : {"", "x",
                                "9999999999999999000000000000000000000000000000000000000000000000"
@@ -344,13 +296,8 @@ TEST_CASE("extreme settings and damaged keys make no error of the scripts, and l
     CHECK(replica.limiter->counts().by_share == 0);
 }
 
-TEST_CASE("SCRIPT FLUSH in the middle changes nothing") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    LimitSettings settings = slow(10);
+TEST_CASE_FIXTURE(OneReplica, "SCRIPT FLUSH in the middle changes nothing" * k_needs_redis) {
+    LimitSettings settings = per_minute(1, 10);
     settings.budget = 100;
     const auto limits = replica.make(settings);
     for (int i = 0; i < 10; ++i) {

@@ -21,13 +21,6 @@ using Moment = std::chrono::steady_clock;
 
 namespace {
 
-LimitSettings slow(std::int64_t burst) {
-    LimitSettings settings;
-    settings.rate_limit = 6;
-    settings.burst = burst;
-    return settings;
-}
-
 bool by_redis(Replica& replica, Limits& limits) {
     const std::int64_t before = replica.limiter->counts().by_redis;
     [[maybe_unused]] const Result<Permit> permit = limits.admit(Cost{0}, Context{});
@@ -42,19 +35,42 @@ auto fast_beat(LimiterOutage mode = LimiterOutage::local_share) {
     };
 }
 
+bool all_know(std::int64_t count, const std::vector<Replica*>& replicas) {
+    return std::all_of(replicas.begin(), replicas.end(),
+                       [&](const Replica* each) { return each->limiter->counts().replicas == count; });
+}
+
+bool all_in_outage(const std::vector<Replica*>& replicas) {
+    return std::all_of(replicas.begin(), replicas.end(),
+                       [](const Replica* each) { return each->limiter->counts().outage; });
+}
+
+// Two replicas that say often that they live.
+struct TwoReplicas : RedisHouse {
+    TwoReplicas() {
+        a.limiter->start();
+        b.limiter->start();
+    }
+
+    Replica a{redis, "a", 0s, fast_beat()};
+    Replica b{redis, "b", 0s, fast_beat()};
+};
+
+// One that waits for Redis no longer than in production.
+struct PromptReplica : RedisHouse {
+    Replica a{redis, "a", 0s, [](SharedLimiterOptions& options) { options.budget = 20ms; }};
+};
+
 }  // namespace
 
-TEST_CASE("replicas count each other, by Redis alone, and those that are gone no longer") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
+TEST_CASE_FIXTURE(RedisHouse,
+                  "replicas count each other, by Redis alone, and those that are gone no longer" * k_needs_redis) {
     Replica a(redis, "a", 5s, fast_beat());
     Replica b(redis, "b", -5s, fast_beat());
     a.limiter->start();
     CHECK(a.limiter->counts().replicas == 1);
     b.limiter->start();
-    CHECK(becomes([&] { return a.limiter->counts().replicas == 2 && b.limiter->counts().replicas == 2; }));
+    CHECK(becomes([&] { return all_know(2, {&a, &b}); }));
     {
         Replica c(redis, "c", 0s, fast_beat());
         c.limiter->start();
@@ -68,22 +84,16 @@ TEST_CASE("replicas count each other, by Redis alone, and those that are gone no
     CHECK(a.limiter->counts().replicas == 2);
 }
 
-TEST_CASE("an outage begins where Redis stood, by shares, and what they gave out is charged when it is back") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    Replica a(redis, "a", 0s, fast_beat());
-    Replica b(redis, "b", 0s, fast_beat());
-    a.limiter->start();
-    b.limiter->start();
-    REQUIRE(becomes([&] { return a.limiter->counts().replicas == 2 && b.limiter->counts().replicas == 2; }));
-    const auto first = a.make(slow(40));
-    const auto second = b.make(slow(40));
+TEST_CASE_FIXTURE(TwoReplicas,
+                  "an outage begins where Redis stood, by shares, and what they gave out is charged when it is back" *
+                      k_needs_redis) {
+    REQUIRE(becomes([&] { return all_know(2, {&a, &b}); }));
+    const auto first = a.make(per_minute(6, 40));
+    const auto second = b.make(per_minute(6, 40));
     CHECK(drain(*first, 15) == 15);
     CHECK(drain(*second, 5) == 5);  // 20 are left, as b knows, but 25 as far as a knows
     redis.kill();
-    REQUIRE(becomes([&] { return a.limiter->counts().outage && b.limiter->counts().outage; }));
+    REQUIRE(becomes([&] { return all_in_outage({&a, &b}); }));
     CHECK(drain(*first) == 12);
     CHECK(drain(*second) == 10);
     const Result<Permit> refused = first->admit(Cost{}, Context{});
@@ -104,13 +114,10 @@ TEST_CASE("an outage begins where Redis stood, by shares, and what they gave out
     REQUIRE(becomes([&] { return !a.limiter->counts().outage && !b.limiter->counts().outage; }));
 }
 
-TEST_CASE("Redis that only stood still goes on with its state; waiting for it takes no longer than the budget") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    Replica a(redis, "a", 0s, [](SharedLimiterOptions& options) { options.budget = 20ms; });
-    const auto limits = a.make(slow(100));
+TEST_CASE_FIXTURE(PromptReplica,
+                  "Redis that only stood still goes on with its state; waiting for it takes no longer than the budget" *
+                      k_needs_redis) {
+    const auto limits = a.make(per_minute(6, 100));
     REQUIRE(becomes([&] { return by_redis(a, *limits); }));
     CHECK(drain(*limits, 30) == 30);
     redis.freeze();
@@ -133,15 +140,8 @@ TEST_CASE("Redis that only stood still goes on with its state; waiting for it ta
     CHECK(rest >= 20);
 }
 
-TEST_CASE("nobody waits for a Redis that is away") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    LimitSettings settings;
-    settings.rate_limit = 60'000'000;
-    settings.burst = 1'000'000;
-    Replica a(redis, "a", 0s, [](SharedLimiterOptions& options) { options.budget = 20ms; });
+TEST_CASE_FIXTURE(PromptReplica, "nobody waits for a Redis that is away" * k_needs_redis) {
+    LimitSettings settings = per_minute(60'000'000, 1'000'000);
     const auto limits = a.make(settings);
     REQUIRE(becomes([&] { return by_redis(a, *limits); }));
     redis.kill();
@@ -151,14 +151,8 @@ TEST_CASE("nobody waits for a Redis that is away") {
     CHECK(Moment::now() - start < 5s);
 }
 
-TEST_CASE("bound: a window that holds an outage of a Redis without memory") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    LimitSettings settings;
-    settings.rate_limit = 30'000;  // one in 2 ms
-    settings.burst = 300;
+TEST_CASE_FIXTURE(RedisHouse, "bound: a window that holds an outage of a Redis without memory" * k_needs_redis) {
+    LimitSettings settings = per_minute(30'000, 300);  // one in 2 ms
     const auto options = [](SharedLimiterOptions& all) {
         all.budget = 20ms;
         all.beat = 50ms;
@@ -172,10 +166,7 @@ TEST_CASE("bound: a window that holds an outage of a Redis without memory") {
         limits.push_back(replica->make(settings));
         REQUIRE(becomes([&] { return by_redis(*replica, *limits.back()); }));
     }
-    REQUIRE(becomes([&] {
-        return a.limiter->counts().replicas == 3 && b.limiter->counts().replicas == 3 &&
-               c.limiter->counts().replicas == 3;
-    }));
+    REQUIRE(becomes([&] { return all_know(3, {&a, &b, &c}); }));
     std::atomic<std::int64_t> admitted{0};
     const auto start = Moment::now();
     std::int64_t in_outage = 0;
@@ -192,8 +183,7 @@ TEST_CASE("bound: a window that holds an outage of a Redis without memory") {
         }
         REQUIRE(becomes([&] { return admitted > 400; }));
         redis.kill();
-        REQUIRE(becomes(
-            [&] { return a.limiter->counts().outage && b.limiter->counts().outage && c.limiter->counts().outage; }));
+        REQUIRE(becomes([&] { return all_in_outage({&a, &b, &c}); }));
         const std::int64_t before = admitted;
         REQUIRE(becomes([&] { return admitted > before + 150; }));
         in_outage = admitted - before;
@@ -213,28 +203,20 @@ TEST_CASE("bound: a window that holds an outage of a Redis without memory") {
     CHECK(admitted.load() <= 2 * settings.burst + flowed + flowed_twice);
 }
 
-TEST_CASE("a share is the limits divided by the replicas, at least one of each") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    Replica a(redis, "a", 0s, fast_beat());
-    Replica b(redis, "b", 0s, fast_beat());
+TEST_CASE_FIXTURE(TwoReplicas, "a share is the limits divided by the replicas, at least one of each" * k_needs_redis) {
     Replica c(redis, "c", 0s, fast_beat());
-    for (Replica* replica : {&a, &b, &c}) {
-        replica->limiter->start();
-    }
-    REQUIRE(becomes([&] { return a.limiter->counts().replicas == 3 && b.limiter->counts().replicas == 3; }));
-    LimitSettings settings = slow(30);
+    c.limiter->start();
+    REQUIRE(becomes([&] { return all_know(3, {&a, &b}); }));
+    LimitSettings settings = per_minute(6, 30);
     settings.tokens_per_minute = 300;
     settings.max_concurrency = 7;
     settings.budget = 1'000;
     const auto wide = a.make(settings);
     Result<Permit> held = wide->admit(Cost{1, 100}, Context{});
     REQUIRE(held);
-    const auto narrow = b.make(slow(2));
+    const auto narrow = b.make(per_minute(6, 2));
     redis.kill();
-    REQUIRE(becomes([&] { return a.limiter->counts().outage && b.limiter->counts().outage; }));
+    REQUIRE(becomes([&] { return all_in_outage({&a, &b}); }));
     CHECK(drain(*narrow) == 1);  // a life of its own in which nobody asked Redis: one of two
     Result<Permit> second = wide->admit(Cost{1, 500, 10}, Context{});
     REQUIRE(second);
@@ -253,23 +235,21 @@ TEST_CASE("a share is the limits divided by the replicas, at least one of each")
     CHECK(large.error().retry_after);  // it may fit again when Redis is back
 }
 
-TEST_CASE("open: everything is admitted and counted; closed: unavailable, never a refusal by a limit") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
+TEST_CASE_FIXTURE(RedisHouse,
+                  "open: everything is admitted and counted; closed: unavailable, never a refusal by a limit" *
+                      k_needs_redis) {
     Replica open(redis, "open", 0s, fast_beat(LimiterOutage::open));
     Replica closed(redis, "closed", 0s, fast_beat(LimiterOutage::closed));
     open.limiter->start();
     closed.limiter->start();
-    LimitSettings settings = slow(3);
+    LimitSettings settings = per_minute(6, 3);
     settings.budget = 100;
     settings.max_concurrency = 1;
     const auto first = open.make(settings);
     const auto second = closed.make(settings);
     REQUIRE(becomes([&] { return by_redis(open, *first) && by_redis(closed, *second); }));
     redis.kill();
-    REQUIRE(becomes([&] { return open.limiter->counts().outage && closed.limiter->counts().outage; }));
+    REQUIRE(becomes([&] { return all_in_outage({&open, &closed}); }));
     for (int i = 0; i < 20; ++i) {
         Result<Permit> permit = first->admit(Cost{1, 10}, Context{});
         REQUIRE(permit);
@@ -289,14 +269,10 @@ TEST_CASE("open: everything is admitted and counted; closed: unavailable, never 
     CHECK(second->status().budget_used == 140);
 }
 
-TEST_CASE("what replicas used of a budget survives everything: outages, FLUSHALL, and a process of its own") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    LimitSettings settings;
-    settings.rate_limit = 60'000;
-    settings.burst = 60'000;
+TEST_CASE_FIXTURE(RedisHouse,
+                  "what replicas used of a budget survives everything: outages, FLUSHALL, and a process of its own" *
+                      k_needs_redis) {
+    LimitSettings settings = per_minute(60'000, 60'000);
     settings.budget = 1'000;
     settings.budget_period = BudgetPeriod::month;
     Replica a(redis, "a", 5s, fast_beat());
@@ -319,13 +295,13 @@ TEST_CASE("what replicas used of a budget survives everything: outages, FLUSHALL
     use(*second, 50);
     a.finish_posts();
     CHECK(used(*b, *second) == 150);
-    REQUIRE(becomes([&] { return a.limiter->counts().replicas == 2 && b->limiter->counts().replicas == 2; }));
+    REQUIRE(becomes([&] { return all_know(2, {&a, b.get()}); }));
 
     CHECK(redis.ask({"FLUSHALL"}) == "OK");
     CHECK(becomes([&] { return used(a, *first) == 150 && used(*b, *second) == 150; }));
 
     redis.kill();
-    REQUIRE(becomes([&] { return a.limiter->counts().outage && b->limiter->counts().outage; }));
+    REQUIRE(becomes([&] { return all_in_outage({&a, b.get()}); }));
     use(*first, 200);
     use(*second, 20);
     CHECK(first->status().budget_used == 350);
@@ -351,16 +327,9 @@ TEST_CASE("what replicas used of a budget survives everything: outages, FLUSHALL
     CHECK(first->admit(Cost{1, 625}, Context{}));
 }
 
-TEST_CASE("a call's lease and reservation that Redis forgot, or never heard of, are told again") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    Replica a(redis, "a", 0s, fast_beat());
-    Replica b(redis, "b", 0s, fast_beat());
-    a.limiter->start();
-    b.limiter->start();
-    LimitSettings settings = slow(1'000);
+TEST_CASE_FIXTURE(TwoReplicas, "a call's lease and reservation that Redis forgot, or never heard of, are told again" *
+                                   k_needs_redis) {
+    LimitSettings settings = per_minute(6, 1'000);
     settings.max_concurrency = 4;
     settings.budget = 100;
     const auto first = a.make(settings);
@@ -369,7 +338,7 @@ TEST_CASE("a call's lease and reservation that Redis forgot, or never heard of, 
     REQUIRE(by_the_book);
     REQUIRE(becomes([&] { return a.limiter->counts().replicas == 2; }));
     redis.kill();
-    REQUIRE(becomes([&] { return a.limiter->counts().outage && b.limiter->counts().outage; }));
+    REQUIRE(becomes([&] { return all_in_outage({&a, &b}); }));
     Result<Permit> by_share = first->admit(Cost{1, 20}, Context{});
     REQUIRE(by_share);
     redis.start();

@@ -15,13 +15,6 @@ using namespace mt::test;
 
 namespace {
 
-LimitSettings slow(std::int64_t burst) {
-    LimitSettings settings;
-    settings.rate_limit = 1;
-    settings.burst = burst;
-    return settings;
-}
-
 // A request as its runner sees it.
 class Request {
   public:
@@ -59,21 +52,16 @@ class Request {
     std::atomic<bool> m_again{false};
 };
 
-// The link has a connection: only then does anybody park.
-void connect(const Replica& replica) {
-    replica.finish_posts();
-}
+// Its link has a connection: only then does anybody park.
+struct ConnectedReplica : OneReplica {
+    ConnectedReplica() { replica.finish_posts(); }
+};
 
 }  // namespace
 
-TEST_CASE("requests that park are admitted as those that wait, with one script each") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    connect(replica);
-    const auto limits = replica.make(slow(20));
+TEST_CASE_FIXTURE(ConnectedReplica,
+                  "requests that park are admitted as those that wait, with one script each" * k_needs_redis) {
+    const auto limits = replica.make(per_minute(1, 20));
     const std::int64_t before = replica.link->counts().runs;
     std::vector<std::unique_ptr<Request>> requests;
     int admitted = 0;
@@ -97,14 +85,8 @@ TEST_CASE("requests that park are admitted as those that wait, with one script e
     CHECK(limits->in_flight() == 0);
 }
 
-TEST_CASE("tokens, budget and concurrency hold for requests that park") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    connect(replica);
-    LimitSettings settings = slow(1000);
+TEST_CASE_FIXTURE(ConnectedReplica, "tokens, budget and concurrency hold for requests that park" * k_needs_redis) {
+    LimitSettings settings = per_minute(1, 1000);
     settings.max_concurrency = 2;
     settings.tokens_per_minute = 1000;
     settings.budget = 600;
@@ -123,14 +105,10 @@ TEST_CASE("tokens, budget and concurrency hold for requests that park") {
     CHECK(reason_of(fourth.finish(*limits, {1, 300})) == "budget");
 }
 
-TEST_CASE("settings that change while a request is parked: it pays for what it asks now, once") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    connect(replica);
-    LimitSettings settings = slow(100);
+TEST_CASE_FIXTURE(ConnectedReplica,
+                  "settings that change while a request is parked: it pays for what it asks now, once" *
+                      k_needs_redis) {
+    LimitSettings settings = per_minute(1, 100);
     settings.tokens_per_minute = 1000;
     const auto limits = replica.make(settings);
     Request request;
@@ -150,15 +128,9 @@ TEST_CASE("settings that change while a request is parked: it pays for what it a
     CHECK(after->status().remaining == 98);
 }
 
-TEST_CASE("a decision about another life of the tenant says nothing") {
-    if (skips_without_redis()) {
-        return;
-    }
-    const PrivateRedis redis;
-    Replica replica(redis, "a");
-    connect(replica);
-    const auto old_life = replica.make(slow(1));
-    const auto new_life = replica.make(slow(1), "life2");
+TEST_CASE_FIXTURE(ConnectedReplica, "a decision about another life of the tenant says nothing" * k_needs_redis) {
+    const auto old_life = replica.make(per_minute(1, 1));
+    const auto new_life = replica.make(per_minute(1, 1), "life2");
     REQUIRE(old_life->admit({}, Context{}));
     Request request;
     REQUIRE_FALSE(request.run(*old_life));
@@ -169,14 +141,9 @@ TEST_CASE("a decision about another life of the tenant says nothing") {
     CHECK_FALSE(new_life->admit({}, Context{}));
 }
 
-TEST_CASE("Redis that goes while requests are parked leaves them to the share") {
-    if (skips_without_redis()) {
-        return;
-    }
-    PrivateRedis redis;
-    Replica replica(redis, "a");
-    connect(replica);
-    const auto limits = replica.make(slow(10));
+TEST_CASE_FIXTURE(ConnectedReplica,
+                  "Redis that goes while requests are parked leaves them to the share" * k_needs_redis) {
+    const auto limits = replica.make(per_minute(1, 10));
     REQUIRE(limits->admit({}, Context{}));
     redis.freeze();
     std::vector<std::unique_ptr<Request>> requests;

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "postgres/pool.h"
-#include "support/private_postgres.h"
+#include "support/needs.h"
 
 namespace mt::test {
 
@@ -40,6 +40,17 @@ struct PoolBed {
     SystemClock clock;
     Log log{LogLevel::off};
     postgres::Pool pool;
+};
+
+/// For cases that leave the shared server as they found it.
+struct SharedPostgres {
+    PrivatePostgres& server = *shared_postgres();
+};
+
+/// For cases that break their server: one of their own, and options of pools on it.
+struct OwnPostgres {
+    PrivatePostgres server;
+    postgres::PoolOptions options = PoolBed::options_of(server);
 };
 
 inline std::optional<Code> code_of(const Result<postgres::Rows>& result) {

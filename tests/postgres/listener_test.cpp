@@ -11,6 +11,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
+struct ListenerBed : OwnPostgres {
+    SystemClock clock;
+};
+
 bool hears_within(Listener& listener, std::chrono::milliseconds bound) {
     const auto start = std::chrono::steady_clock::now();
     while (!listener.hears() && since(start) < bound) {
@@ -29,14 +33,9 @@ std::chrono::milliseconds notified_after(Listener& listener, const PrivatePostgr
 
 }  // namespace
 
-TEST_CASE("a notification ends the wait, also after a restart and after its connection was ended") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
-    const SystemClock clock;
-    Listener listener(PoolBed::options_of(server), "odd \" name", clock);
+TEST_CASE_FIXTURE(ListenerBed, "a notification ends the wait, also after a restart and after its connection was ended" *
+                                   k_needs_postgres) {
+    Listener listener(options, "odd \" name", clock);
     CHECK_FALSE(listener.hears());
     auto start = std::chrono::steady_clock::now();
     listener.wait(10s);  // ended by the connection
@@ -69,14 +68,9 @@ TEST_CASE("a notification ends the wait, also after a restart and after its conn
     CHECK(notified_after(listener, server) < 1s);
 }
 
-TEST_CASE("waking ends a wait, be it for notifications, for the next try or for a server that does not answer") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
-    const SystemClock clock;
-    auto options = PoolBed::options_of(server);
+TEST_CASE_FIXTURE(ListenerBed,
+                  "waking ends a wait, be it for notifications, for the next try or for a server that does not answer" *
+                      k_needs_postgres) {
     options.connect_timeout = 20s;
     const auto woken_after = [&](Listener& listener) {
         const auto start = std::chrono::steady_clock::now();
@@ -101,14 +95,8 @@ TEST_CASE("waking ends a wait, be it for notifications, for the next try or for 
     CHECK(since(start) < 1s);
 }
 
-TEST_CASE("a listener whose server is frozen notices, so that polling takes over") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
-    const SystemClock clock;
-    auto options = PoolBed::options_of(server);
+TEST_CASE_FIXTURE(ListenerBed,
+                  "a listener whose server is frozen notices, so that polling takes over" * k_needs_postgres) {
     options.statement_timeout = 100ms;
     options.connect_timeout = 100ms;
     Listener listener(options, "c", clock);

@@ -26,46 +26,36 @@ std::string versions(const PrivatePostgres& server, const std::string& schema) {
 
 }  // namespace
 
-TEST_CASE("a part is brought up step by step, in a schema of any name, beside other parts") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server);
+TEST_CASE_FIXTURE(SharedPostgres,
+                  "a part is brought up step by step, in a schema of any name, beside other parts" * k_needs_postgres) {
+    PoolBed bed(server);
     const std::string schema = "Odd-\" schema";
     const std::span<const std::string> steps(k_steps);
     REQUIRE(migrate(bed.pool, {schema, "one", steps.first(1)}));
-    CHECK(versions(*server, schema) == "one1");
+    CHECK(versions(server, schema) == "one1");
     REQUIRE(migrate(bed.pool, {schema, "one", steps}));
     REQUIRE(migrate(bed.pool, {schema, "one", steps}));
-    CHECK(versions(*server, schema) == "one2");
+    CHECK(versions(server, schema) == "one2");
     const std::vector<std::string> more{"CREATE TABLE other(n int)"};
     REQUIRE(migrate(bed.pool, {schema, "two", more}));
-    CHECK(versions(*server, schema) == "one2 two1");
-    CHECK(server->ask("SELECT sum(n), sum(m) FROM " + mt::postgres::quote_name(schema) + ".t") == "3|10");
+    CHECK(versions(server, schema) == "one2 two1");
+    CHECK(server.ask("SELECT sum(n), sum(m) FROM " + mt::postgres::quote_name(schema) + ".t") == "3|10");
     // The search path was of the transaction alone.
     CHECK(code_of(bed.pool.query("SELECT * FROM t")) == Code::not_found);
 
     CHECK(code_of(migrate(bed.pool, {schema, "one", steps.first(1)})) == Code::version_mismatch);
-    CHECK(versions(*server, schema) == "one2 two1");
+    CHECK(versions(server, schema) == "one2 two1");
 }
 
-TEST_CASE("a step that fails leaves nothing behind") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server);
+TEST_CASE_FIXTURE(SharedPostgres, "a step that fails leaves nothing behind" * k_needs_postgres) {
+    PoolBed bed(server);
     const std::vector<std::string> wrong{k_steps[0], "INSERT INTO t VALUES(2); INSERT INTO t VALUES('x')"};
     CHECK(code_of(migrate(bed.pool, {"half", "one", wrong})) == Code::failed);
-    CHECK(server->ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'half'") == "0");
+    CHECK(server.ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'half'") == "0");
 }
 
-TEST_CASE("property: racing migrations of eight threads with own pools come to one") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
+TEST_CASE_FIXTURE(SharedPostgres,
+                  "property: racing migrations of eight threads with own pools come to one" * k_needs_postgres) {
     for (int round = 0; round < 10; ++round) {
         const std::string schema = "race" + std::to_string(round);
         std::latch start(8);
@@ -73,7 +63,7 @@ TEST_CASE("property: racing migrations of eight threads with own pools come to o
         std::vector<std::jthread> threads;
         for (int t = 0; t < 8; ++t) {
             threads.emplace_back([&] {
-                PoolBed bed(*server, 1);
+                PoolBed bed(server, 1);
                 const bool connected = bed.pool.ping().has_value();
                 start.arrive_and_wait();
                 failed += connected && migrate(bed.pool, {schema, "one", k_steps}) ? 0 : 1;
@@ -81,19 +71,17 @@ TEST_CASE("property: racing migrations of eight threads with own pools come to o
         }
         threads.clear();
         CHECK(failed == 0);
-        CHECK(versions(*server, schema) == "one2");
-        CHECK(server->ask("SELECT count(*) FROM " + schema + ".t") == "2");
+        CHECK(versions(server, schema) == "one2");
+        CHECK(server.ask("SELECT count(*) FROM " + schema + ".t") == "2");
     }
 }
 
-TEST_CASE("a role that may make no schema is told what it needs, and does with one that is there") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    REQUIRE(server->ask("CREATE ROLE guest LOGIN; CREATE SCHEMA given AUTHORIZATION guest").empty());
-    auto options = PoolBed::options_of(*server);
-    options.url = "postgres://guest@127.0.0.1:" + std::to_string(server->port()) + "/mtagent";
+TEST_CASE_FIXTURE(SharedPostgres,
+                  "a role that may make no schema is told what it needs, and does with one that is there" *
+                      k_needs_postgres) {
+    REQUIRE(server.ask("CREATE ROLE guest LOGIN; CREATE SCHEMA given AUTHORIZATION guest").empty());
+    auto options = PoolBed::options_of(server);
+    options.url = "postgres://guest@127.0.0.1:" + std::to_string(server.port()) + "/mtagent";
     PoolBed bed(options);
     const Result<void> refused = migrate(bed.pool, {"own", "one", k_steps});
     REQUIRE_FALSE(refused);

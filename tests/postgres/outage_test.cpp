@@ -4,7 +4,6 @@
 
 using mt::Code;
 using mt::Result;
-using mt::postgres::Parameters;
 using mt::postgres::Rows;
 using mt::postgres::Session;
 using namespace mt::test;
@@ -18,12 +17,8 @@ bool works(PoolBed& bed) {
 
 }  // namespace
 
-TEST_CASE("killed and started again: refused at once meanwhile, and back within 5 s") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
+TEST_CASE_FIXTURE(OwnPostgres,
+                  "killed and started again: refused at once meanwhile, and back within 5 s" * k_needs_postgres) {
     PoolBed bed(server);
     REQUIRE(works(bed));
     server.kill();
@@ -44,12 +39,7 @@ TEST_CASE("killed and started again: refused at once meanwhile, and back within 
     CHECK(bed.pool.status().outages == 1);
 }
 
-TEST_CASE("a server that was restarted while nobody asked is no outage") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
+TEST_CASE_FIXTURE(OwnPostgres, "a server that was restarted while nobody asked is no outage" * k_needs_postgres) {
     PoolBed bed(server);
     REQUIRE(works(bed));
     server.kill();
@@ -58,13 +48,8 @@ TEST_CASE("a server that was restarted while nobody asked is no outage") {
     CHECK(bed.pool.status().failures == 0);
 }
 
-TEST_CASE("a frozen server: bounded, then refused at once, and back within 5 s of its thaw") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
-    auto options = PoolBed::options_of(server);
+TEST_CASE_FIXTURE(OwnPostgres, "a frozen server: bounded, then refused at once, and back within 5 s of its thaw" *
+                                   k_needs_postgres) {
     options.statement_timeout = 500ms;
     options.connect_timeout = 500ms;
     PoolBed bed(options);
@@ -92,13 +77,8 @@ TEST_CASE("a frozen server: bounded, then refused at once, and back within 5 s o
     CHECK(comes_true([&] { return works(bed); }, 5s));
 }
 
-TEST_CASE("an answer that does not come is an outage at once, before anybody tries to connect") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
-    auto options = PoolBed::options_of(server);
+TEST_CASE_FIXTURE(OwnPostgres, "an answer that does not come is an outage at once, before anybody tries to connect" *
+                                   k_needs_postgres) {
     options.statement_timeout = 200ms;
     PoolBed bed(options);
     REQUIRE(works(bed));
@@ -108,12 +88,8 @@ TEST_CASE("an answer that does not come is an outage at once, before anybody tri
     CHECK(bed.pool.status().fault.find("does not answer") != std::string::npos);
 }
 
-TEST_CASE("connections that were ended at rest are not the next caller's trouble") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
+TEST_CASE_FIXTURE(OwnPostgres,
+                  "connections that were ended at rest are not the next caller's trouble" * k_needs_postgres) {
     PoolBed bed(server, 3);
     for (int i = 0; i < 20; ++i) {
         REQUIRE(bed.pool.with([&](Session&) { return bed.pool.with([&](Session&) { return bed.pool.ping(); }); }));
@@ -124,12 +100,7 @@ TEST_CASE("connections that were ended at rest are not the next caller's trouble
     CHECK(bed.pool.status().failures == 0);
 }
 
-TEST_CASE("a connection that is ended at work is an error of that call alone") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
+TEST_CASE_FIXTURE(OwnPostgres, "a connection that is ended at work is an error of that call alone" * k_needs_postgres) {
     PoolBed bed(server, 2);
     const Result<void> done = bed.pool.with([&](Session& session) -> Result<void> {
         REQUIRE(session.query("SELECT 1"));
@@ -143,11 +114,7 @@ TEST_CASE("a connection that is ended at work is an error of that call alone") {
     CHECK(bed.pool.status().outages == 0);
 }
 
-TEST_CASE("too many connections: those that are there do") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
+TEST_CASE("too many connections: those that are there do" * k_needs_postgres) {
     PrivatePostgres server({"max_connections = 5", "superuser_reserved_connections = 2", "max_wal_senders = 0"});
     PoolBed bed(server, 8);
     std::atomic<int> failed{0};
@@ -176,12 +143,8 @@ TEST_CASE("too many connections: those that are there do") {
     }));
 }
 
-TEST_CASE("a server that turned read-only is unavailable until it takes writes again") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
+TEST_CASE_FIXTURE(OwnPostgres,
+                  "a server that turned read-only is unavailable until it takes writes again" * k_needs_postgres) {
     PoolBed bed(server);
     REQUIRE(bed.pool.query("CREATE TABLE t(n int)"));
     REQUIRE(server.ask("ALTER ROLE mtagent SET default_transaction_read_only = on").empty());
@@ -197,14 +160,9 @@ TEST_CASE("a server that turned read-only is unavailable until it takes writes a
     CHECK(bed.pool.status().outages == 1);
 }
 
-TEST_CASE("of several hosts the one that takes writes is found, though another does not answer") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    PrivatePostgres server;
+TEST_CASE_FIXTURE(OwnPostgres, "of several hosts the one that takes writes is found, though another does not answer" *
+                                   k_needs_postgres) {
     PrivatePostgres frozen;
-    auto options = PoolBed::options_of(server);
     options.connect_timeout = 300ms;
     options.url = "user=mtagent dbname=mtagent host=127.0.0.1 port=" + std::to_string(frozen.port()) + "," +
                   std::to_string(server.port());

@@ -26,12 +26,13 @@ std::string random_bytes(std::mt19937_64& random, std::size_t length) {
 
 }  // namespace
 
-TEST_CASE("property: every kind of value comes back as it went, prepared or not") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server);
+TEST_CASE("without PostgreSQL" * doctest::skip(PrivatePostgres::is_installed())) {
+    MESSAGE("SKIPPED: PostgreSQL is not installed");
+}
+
+TEST_CASE_FIXTURE(SharedPostgres,
+                  "property: every kind of value comes back as it went, prepared or not" * k_needs_postgres) {
+    PoolBed bed(server);
     std::mt19937_64 random(1);
     const std::vector<std::string> texts{"", "a", "it's \"so\", {b\\}", "NULL", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"};
     for (int i = 0; i < 30; ++i) {
@@ -67,12 +68,8 @@ TEST_CASE("property: every kind of value comes back as it went, prepared or not"
     CHECK(large->bytes(0, 0) == std::string(8'000'000, '\xe7'));
 }
 
-TEST_CASE("reading outside of the rows, or what is no number, is empty") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server);
+TEST_CASE_FIXTURE(SharedPostgres, "reading outside of the rows, or what is no number, is empty" * k_needs_postgres) {
+    PoolBed bed(server);
     const Result<Rows> rows = bed.pool.query("SELECT 'word', 7");
     REQUIRE(rows);
     CHECK(rows->integer(0, 0) == 0);
@@ -86,12 +83,8 @@ TEST_CASE("reading outside of the rows, or what is no number, is empty") {
     CHECK(Rows().text(0, 0).empty());
 }
 
-TEST_CASE("a transaction is all or nothing, and its connection goes on") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server, 1);
+TEST_CASE_FIXTURE(SharedPostgres, "a transaction is all or nothing, and its connection goes on" * k_needs_postgres) {
+    PoolBed bed(server, 1);
     const auto in_transaction = [&](const std::function<Result<void>(Session&)>& work) {
         return bed.pool.with([&](Session& session) { return session.transaction([&] { return work(session); }); });
     };
@@ -118,12 +111,9 @@ TEST_CASE("a transaction is all or nothing, and its connection goes on") {
     REQUIRE(bed.pool.query("DROP TABLE tx"));
 }
 
-TEST_CASE("errors of statements have their codes, and the server counts as up") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server, 2);
+TEST_CASE_FIXTURE(SharedPostgres,
+                  "errors of statements have their codes, and the server counts as up" * k_needs_postgres) {
+    PoolBed bed(server, 2);
     REQUIRE(bed.pool.with([](Session& session) {
         return session.script("CREATE TABLE err(n int PRIMARY KEY CHECK(n < 100)); INSERT INTO err VALUES(1)");
     }));
@@ -151,11 +141,7 @@ TEST_CASE("errors of statements have their codes, and the server counts as up") 
     REQUIRE(bed.pool.query("DROP TABLE err"));
 }
 
-TEST_CASE("prepared statements that a pooler has lost are done without") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
+TEST_CASE_FIXTURE(SharedPostgres, "prepared statements that a pooler has lost are done without" * k_needs_postgres) {
     const auto ask = [](Session& session) { return session.query("SELECT $1::bigint", Parameters().integer(7)); };
     const auto prepare = [&](Session& session) {
         for (int i = 0; i < 3; ++i) {
@@ -164,7 +150,7 @@ TEST_CASE("prepared statements that a pooler has lost are done without") {
         CHECK(session.query("SELECT count(*) FROM pg_prepared_statements")->integer(0, 0) == 1);
         REQUIRE(session.script("DEALLOCATE ALL"));
     };
-    PoolBed bed(*server, 1);
+    PoolBed bed(server, 1);
     REQUIRE(bed.pool.with([&](Session& session) -> Result<void> {
         prepare(session);
         for (int i = 0; i < 3; ++i) {
@@ -175,7 +161,7 @@ TEST_CASE("prepared statements that a pooler has lost are done without") {
         CHECK(session.query("SELECT count(*) FROM pg_prepared_statements")->integer(0, 0) == 0);
         return {};
     }));
-    PoolBed other(*server, 1);  // within a transaction, which is lost: it may be tried again
+    PoolBed other(server, 1);  // within a transaction, which is lost: it may be tried again
     REQUIRE(other.pool.with([&](Session& session) -> Result<void> {
         prepare(session);
         CHECK(code_of(session.transaction([&]() -> Result<void> {
@@ -188,12 +174,9 @@ TEST_CASE("prepared statements that a pooler has lost are done without") {
     CHECK(other.pool.status().up);
 }
 
-TEST_CASE("a statement that takes too long is unavailable, and the rest goes on") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    auto options = PoolBed::options_of(*server, 1);
+TEST_CASE_FIXTURE(SharedPostgres,
+                  "a statement that takes too long is unavailable, and the rest goes on" * k_needs_postgres) {
+    auto options = PoolBed::options_of(server, 1);
     options.statement_timeout = 200ms;
     PoolBed bed(options);
     const auto start = std::chrono::steady_clock::now();
@@ -206,13 +189,9 @@ TEST_CASE("a statement that takes too long is unavailable, and the rest goes on"
     CHECK(bed.pool.query("SELECT 1"));
 }
 
-TEST_CASE("a deadlock is busy for one of the two") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server);
-    REQUIRE(server->ask("ALTER ROLE mtagent SET deadlock_timeout = '50ms'").empty());
+TEST_CASE_FIXTURE(SharedPostgres, "a deadlock is busy for one of the two" * k_needs_postgres) {
+    PoolBed bed(server);
+    REQUIRE(server.ask("ALTER ROLE mtagent SET deadlock_timeout = '50ms'").empty());
     REQUIRE(bed.pool.query("CREATE TABLE dead(n int PRIMARY KEY, v int)"));
     REQUIRE(bed.pool.query("INSERT INTO dead VALUES(1, 0), (2, 0)"));
     std::latch both(2);
@@ -240,12 +219,8 @@ TEST_CASE("a deadlock is busy for one of the two") {
     REQUIRE(bed.pool.query("DROP TABLE dead"));
 }
 
-TEST_CASE("many threads share few connections, each alone with its own") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    PoolBed bed(*server, 4);
+TEST_CASE_FIXTURE(SharedPostgres, "many threads share few connections, each alone with its own" * k_needs_postgres) {
+    PoolBed bed(server, 4);
     std::atomic<int> failed{0};
     std::atomic<int> inside{0};
     std::atomic<int> most{0};
@@ -270,15 +245,11 @@ TEST_CASE("many threads share few connections, each alone with its own") {
     }
     CHECK(failed == 0);
     CHECK(most <= 4);
-    CHECK(server->ask("SELECT count(*) <= 4 FROM pg_stat_activity WHERE usename = 'mtagent'") == "t");
+    CHECK(server.ask("SELECT count(*) <= 4 FROM pg_stat_activity WHERE usename = 'mtagent'") == "t");
 }
 
-TEST_CASE("whoever waits too long for a connection is told to come again") {
-    const PrivatePostgres* server = shared_postgres();
-    if (server == nullptr) {
-        return;
-    }
-    auto options = PoolBed::options_of(*server, 1);
+TEST_CASE_FIXTURE(SharedPostgres, "whoever waits too long for a connection is told to come again" * k_needs_postgres) {
+    auto options = PoolBed::options_of(server, 1);
     options.wait_timeout = 50ms;
     PoolBed bed(options);
     REQUIRE(bed.pool.with([&](Session&) -> Result<void> {

@@ -4,17 +4,20 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "redis/address.h"
-#include "support/private_redis.h"
+#include "support/becomes.h"
+#include "support/needs.h"
 
 namespace mt::test {
 
-/// What a case against a Redis of its own needs.
+/// For a case against a Redis of its own.
 struct RedisBed {
     explicit RedisBed(const std::vector<std::string>& settings = {}) : server(settings) {}
 
@@ -24,18 +27,6 @@ struct RedisBed {
     SystemClock clock;
     Log log{LogLevel::off};
 };
-
-/// Polls until `condition` holds; false after `patience`.
-inline bool becomes(const std::function<bool()>& condition, std::chrono::milliseconds patience) {
-    const auto until = std::chrono::steady_clock::now() + patience;
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > until) {
-            return false;
-        }
-        std::this_thread::yield();
-    }
-    return true;
-}
 
 inline std::chrono::milliseconds time_of(const std::function<void()>& work) {
     const auto start = std::chrono::steady_clock::now();
@@ -56,10 +47,3 @@ bool is_away(const Result<T>& result) {
 }
 
 }  // namespace mt::test
-
-// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): it returns from the case
-#define MT_NEEDS_REDIS()                                   \
-    if (!mt::test::PrivateRedis::is_installed()) {         \
-        MESSAGE("SKIPPED: redis-server is not installed"); \
-        return;                                            \
-    }

@@ -1,8 +1,7 @@
 // Scripts that nobody waits for: Link::begin.
 #include <atomic>
 
-#include "redis/bed.h"
-#include "redis/link.h"
+#include "redis/link_bed.h"
 
 using namespace mt::test;
 using namespace std::chrono_literals;
@@ -24,10 +23,7 @@ bool is_connected(Link& link) {
 
 }  // namespace
 
-TEST_CASE("property: what is begun by many ends exactly once, with its own reply") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "property: what is begun by many ends exactly once, with its own reply" * k_needs_redis) {
     REQUIRE(is_connected(link));
     constexpr int k_threads = 8;
     constexpr int k_rounds = 2000;
@@ -56,16 +52,14 @@ TEST_CASE("property: what is begun by many ends exactly once, with its own reply
     CHECK(link.counts().batches < link.counts().runs / 2);
 }
 
-TEST_CASE("a script that fails, or that Redis has forgotten, ends as it does for who waits") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed,
+                  "a script that fails, or that Redis has forgotten, ends as it does for who waits" * k_needs_redis) {
     REQUIRE(is_connected(link));
     std::atomic<int> ended{0};
     std::optional<Code> failed;
     std::string text;
-    REQUIRE(bed.server.ask({"SET", "k", "v"}) == "OK");
-    REQUIRE(bed.server.ask({"SCRIPT", "FLUSH"}) == "OK");
+    REQUIRE(server.ask({"SET", "k", "v"}) == "OK");
+    REQUIRE(server.ask({"SCRIPT", "FLUSH"}) == "OK");
     REQUIRE(link.begin(Call{&k_fault, {"k"}, {}}, 5s, [&](const Result<Reply>& reply) {
         failed = code_of(reply);
         ++ended;
@@ -79,40 +73,36 @@ TEST_CASE("a script that fails, or that Redis has forgotten, ends as it does for
     CHECK(text == "new");
 }
 
-TEST_CASE("what takes too long, and what is lost, ends as away; without a connection nothing begins") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "what takes too long, and what is lost, ends as away; without a connection nothing begins" *
+                               k_needs_redis) {
     REQUIRE(is_connected(link));
     std::atomic<int> away{0};
     const auto count = [&away](const Result<Reply>& reply) { away += is_away(reply) ? 1 : 0; };
-    bed.server.freeze();
+    server.freeze();
     for (int i = 0; i < 3; ++i) {
         REQUIRE(link.begin(Call{&k_echo, {}, {"late"}}, 20ms, count));
     }
     CHECK(becomes([&] { return away == 3; }, 5s));
-    bed.server.thaw();
+    server.thaw();
     REQUIRE(is_connected(link));
-    bed.server.freeze();
+    server.freeze();
     REQUIRE(link.begin(Call{&k_echo, {}, {"lost"}}, 20s, count));
-    bed.server.kill();
+    server.kill();
     CHECK(becomes([&] { return away == 4; }, 5s));
     CHECK(becomes([&] { return !link.begin(Call{&k_echo, {}, {"none"}}, 20ms, count); }, 5s));
-    bed.server.start();
+    server.start();
     CHECK(is_connected(link));
     CHECK(becomes([&] { return link.begin(Call{&k_echo, {}, {"back"}}, 5s, [](const Result<Reply>&) {}); }, 5s));
 }
 
-TEST_CASE("a link that goes ends what was begun") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
+TEST_CASE_FIXTURE(LinkOptionsBed, "a link that goes ends what was begun" * k_needs_redis) {
     std::atomic<int> ended{0};
     {
-        Link link({.address = bed.address()}, bed.clock, bed.log);
+        Link link(options, clock, log);
         REQUIRE(is_connected(link));
-        bed.server.freeze();
+        server.freeze();
         REQUIRE(link.begin(Call{&k_echo, {}, {"it"}}, 20s, [&](const Result<Reply>&) { ++ended; }));
     }
     CHECK(ended == 1);
-    bed.server.thaw();
+    server.thaw();
 }

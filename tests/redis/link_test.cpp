@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "redis/bed.h"
+#include "redis/link_bed.h"
 
 using namespace mt::test;
 using namespace std::chrono_literals;
@@ -10,7 +10,6 @@ using mt::Code;
 using mt::Result;
 using mt::redis::Call;
 using mt::redis::Link;
-using mt::redis::LinkOptions;
 using mt::redis::Reply;
 using mt::redis::Script;
 
@@ -50,10 +49,8 @@ int mixed_up(Link& link, int threads, int rounds) {
 
 }  // namespace
 
-TEST_CASE("property: many threads get exactly their own replies, in fewer sends than runs") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed,
+                  "property: many threads get exactly their own replies, in fewer sends than runs" * k_needs_redis) {
     CHECK(mixed_up(link, 32, 300) == 0);
     const Link::Counts counts = link.counts();
     CHECK(counts.runs == 32 * 300);
@@ -62,10 +59,7 @@ TEST_CASE("property: many threads get exactly their own replies, in fewer sends 
     CHECK(link.status().up);
 }
 
-TEST_CASE("large and binary arguments") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "large and binary arguments" * k_needs_redis) {
     std::string any;
     for (int i = 0; i < 1'000'000; ++i) {
         any += static_cast<char>(i * 11);
@@ -83,13 +77,10 @@ TEST_CASE("large and binary arguments") {
     CHECK(right == 4);
 }
 
-TEST_CASE("a script that Redis has forgotten is sent as text, for runs and posts") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "a script that Redis has forgotten is sent as text, for runs and posts" * k_needs_redis) {
     link.post(Call{&k_add, {"n"}, {"1"}});
-    CHECK(becomes([&] { return bed.server.ask({"GET", "n"}) == "1"; }, 5s));
-    CHECK(bed.server.ask({"SCRIPT", "FLUSH"}) == "OK");
+    CHECK(becomes([&] { return server.ask({"GET", "n"}) == "1"; }, 5s));
+    CHECK(server.ask({"SCRIPT", "FLUSH"}) == "OK");
     std::atomic<std::int64_t> failed{0};
     {
         std::vector<std::jthread> threads;
@@ -98,14 +89,11 @@ TEST_CASE("a script that Redis has forgotten is sent as text, for runs and posts
         }
     }
     CHECK(failed == 0);
-    CHECK(bed.server.ask({"GET", "n"}) == "9");
+    CHECK(server.ask({"GET", "n"}) == "9");
     CHECK(link.status().failures == 0);
 }
 
-TEST_CASE("posts are done without anybody waiting, each once") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "posts are done without anybody waiting, each once" * k_needs_redis) {
     CHECK(echoes(link));
     for (int i = 0; i < 1000; ++i) {
         link.post(Call{&k_add, {"n"}, {"1"}});
@@ -113,30 +101,24 @@ TEST_CASE("posts are done without anybody waiting, each once") {
     CHECK(link.run(Call{&k_add, {"n"}, {"0"}}, 2s)->integer == 1000);
     CHECK(link.counts().posts == 1000);
     CHECK(link.counts().dropped == 0);
-    CHECK(bed.server.ask({"SET", "text", "x"}) == "OK");
+    CHECK(server.ask({"SET", "text", "x"}) == "OK");
     link.post(Call{&k_fault, {"text"}, {}});
     CHECK(becomes([&] { return link.status().failures == 1; }, 5s));
     CHECK(link.status().up);
 }
 
-TEST_CASE("a refused script is failed and repeats nothing of it") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
-    CHECK(bed.server.ask({"SET", "text", "x"}) == "OK");
+TEST_CASE_FIXTURE(LinkBed, "a refused script is failed and repeats nothing of it" * k_needs_redis) {
+    CHECK(server.ask({"SET", "text", "x"}) == "OK");
     const Result<Reply> reply = link.run(Call{&k_fault, {"text"}, {}}, 2s);
     CHECK(code_of(reply) == Code::failed);
     CHECK(reply.error().message == "Redis refused a command: WRONGTYPE");
     CHECK(link.status().up);
 }
 
-TEST_CASE("a late reply is dropped and given to nobody else") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    LinkOptions options{.address = bed.address()};
+TEST_CASE_FIXTURE(LinkOptionsBed, "a late reply is dropped and given to nobody else" * k_needs_redis) {
     options.silence = 10s;
     options.failures = 1000;
-    Link link(options, bed.clock, bed.log);
+    Link link(options, clock, log);
     CHECK(echoes(link));
     for (int i = 0; i < 5; ++i) {
         std::jthread slow([&] { CHECK(is_away(link.run(Call{&k_slow, {}, {"slow", "20000000"}}, 5ms))); });
@@ -147,41 +129,35 @@ TEST_CASE("a late reply is dropped and given to nobody else") {
     CHECK(mixed_up(link, 8, 50) == 0);
 }
 
-TEST_CASE("a Redis that is killed and started again is found without any caller") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "a Redis that is killed and started again is found without any caller" * k_needs_redis) {
     CHECK(echoes(link));
-    bed.server.kill();
+    server.kill();
     CHECK(becomes([&] { return !link.status().up; }, 2s));
     CHECK(time_of([&] { CHECK(is_away(echo(link, "it"))); }) < 100ms);
     link.post(Call{&k_add, {"n"}, {"1"}});
     CHECK(link.counts().dropped == 1);
-    bed.server.start();
+    server.start();
     CHECK(becomes([&] { return link.status().up; }, 5s));
     CHECK(echoes(link));
     CHECK(link.status().outages == 1);
 }
 
-TEST_CASE("a Redis that is away at the start is found when it comes") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    bed.server.kill();
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkOptionsBed, "a Redis that is away at the start is found when it comes" * k_needs_redis) {
+    server.kill();
+    Link link(options, clock, log);
     CHECK(time_of([&] { CHECK(is_away(echo(link, "it"))); }) < 300ms);
-    bed.server.start();
+    server.start();
     CHECK(becomes([&] { return link.status().up; }, 5s));
     CHECK(echoes(link));
 }
 
-TEST_CASE("a Redis that does not answer: each within its budget, then everybody at once, and back again") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    LinkOptions options{.address = bed.address()};
+TEST_CASE_FIXTURE(LinkOptionsBed,
+                  "a Redis that does not answer: each within its budget, then everybody at once, and back again" *
+                      k_needs_redis) {
     options.silence = 20s;
-    Link link(options, bed.clock, bed.log);
+    Link link(options, clock, log);
     CHECK(echoes(link));
-    bed.server.freeze();
+    server.freeze();
     CHECK(time_of([&] { CHECK(is_away(echo(link, "it", 20ms))); }) < 120ms);
     CHECK(link.status().up);  // one late reply is no outage
     std::atomic<int> away{0};
@@ -195,74 +171,63 @@ TEST_CASE("a Redis that does not answer: each within its budget, then everybody 
     CHECK(longest < 2s);  // the patient ones are told by what happened to the others
     CHECK_FALSE(link.status().up);
     CHECK(time_of([&] { CHECK(is_away(echo(link, "it", 10s))); }) < 100ms);
-    bed.server.thaw();
+    server.thaw();
     CHECK(becomes([&] { return link.status().up; }, 5s));
     CHECK(mixed_up(link, 8, 50) == 0);
 }
 
-TEST_CASE("silence alone ends a connection") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "silence alone ends a connection" * k_needs_redis) {
     CHECK(echoes(link));
-    bed.server.freeze();
+    server.freeze();
     CHECK(time_of([&] { CHECK(is_away(echo(link, "it", 20s))); }) < 2s);
     CHECK(becomes([&] { return !link.status().up; }, 2s));
-    bed.server.thaw();
+    server.thaw();
     CHECK(becomes([&] { return link.status().up; }, 5s));
 }
 
-TEST_CASE("a connection that Redis closes is replaced without an outage") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    Link link({.address = bed.address()}, bed.clock, bed.log);
+TEST_CASE_FIXTURE(LinkBed, "a connection that Redis closes is replaced without an outage" * k_needs_redis) {
     CHECK(echoes(link));
     for (int i = 0; i < 3; ++i) {
-        CHECK(bed.server.ask({"CLIENT", "KILL", "TYPE", "normal"}) == "1");
+        CHECK(server.ask({"CLIENT", "KILL", "TYPE", "normal"}) == "1");
         CHECK(becomes([&] { return echoes(link); }, 5s));
     }
     CHECK(link.status().outages == 0);
 }
 
-TEST_CASE("a replica, want of memory and a wrong password") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
+TEST_CASE_FIXTURE(LinkOptionsBed, "a replica, want of memory and a wrong password" * k_needs_redis) {
     SUBCASE("replica") {
         const PrivateRedis primary({"repl-diskless-sync-delay 0"});
-        Link link({.address = bed.address()}, bed.clock, bed.log);
+        Link link(options, clock, log);
         CHECK(echoes(link));
-        CHECK(bed.server.ask({"REPLICAOF", "127.0.0.1", std::to_string(primary.port())}) == "OK");
+        CHECK(server.ask({"REPLICAOF", "127.0.0.1", std::to_string(primary.port())}) == "OK");
         CHECK(becomes([&] { return is_away(link.run(Call{&k_add, {"n"}, {"1"}}, 200ms)); }, 5s));
         CHECK_FALSE(link.status().up);
         CHECK(link.status().fault.find("READONLY") != std::string::npos);
         CHECK_FALSE(becomes([&] { return link.status().up; }, 1200ms));  // PING alone would not tell
-        CHECK(bed.server.ask({"REPLICAOF", "NO", "ONE"}) == "OK");
+        CHECK(server.ask({"REPLICAOF", "NO", "ONE"}) == "OK");
         CHECK(becomes([&] { return link.run(Call{&k_add, {"n"}, {"1"}}, 200ms).has_value(); }, 5s));
     }
     SUBCASE("memory") {
-        Link link({.address = bed.address()}, bed.clock, bed.log);
+        Link link(options, clock, log);
         CHECK(echoes(link));
-        CHECK(bed.server.ask({"CONFIG", "SET", "maxmemory", "1"}) == "OK");
+        CHECK(server.ask({"CONFIG", "SET", "maxmemory", "1"}) == "OK");
         CHECK(is_away(link.run(Call{&k_add, {"n"}, {"1"}}, 200ms)));
         CHECK(echoes(link));
         CHECK(link.status().up);
     }
     SUBCASE("password") {
-        CHECK(bed.server.ask({"CONFIG", "SET", "requirepass", "pw"}) == "OK");
-        LinkOptions options{.address = bed.address()};
-        Link without(options, bed.clock, bed.log);
+        CHECK(server.ask({"CONFIG", "SET", "requirepass", "pw"}) == "OK");
+        Link without(options, clock, log);
         CHECK(becomes([&] { return !without.status().up; }, 5s));
         CHECK(without.status().fault.find("NOAUTH") != std::string::npos);
         options.address.password = "pw";
-        Link with(options, bed.clock, bed.log);
+        Link with(options, clock, log);
         CHECK(echoes(with));
     }
 }
 
-TEST_CASE("it ends at once, whatever is under way") {
-    MT_NEEDS_REDIS();
-    RedisBed bed;
-    bed.server.freeze();
-    CHECK(time_of([&] { const Link link({.address = bed.address()}, bed.clock, bed.log); }) < 1s);
-    bed.server.thaw();
+TEST_CASE_FIXTURE(LinkOptionsBed, "it ends at once, whatever is under way" * k_needs_redis) {
+    server.freeze();
+    CHECK(time_of([&] { const Link link(options, clock, log); }) < 1s);
+    server.thaw();
 }

@@ -5,28 +5,16 @@
 #include <random>
 
 #include "stats/books.h"
+#include "stats/totals_kit.h"
 #include "support/fake_clock.h"
 #include "support/temp_folder.h"
 
 using namespace mt;
 using namespace std::chrono_literals;
+using test::random_totals;
+using test::served;
 
 namespace {
-
-Totals random_totals(std::mt19937& random) {
-    std::uniform_int_distribution<std::int64_t> amount(0, 1000);
-    Totals totals;
-    for (std::size_t i = 0; i < k_values; ++i) {
-        value_at(totals, i) = amount(random);
-    }
-    return totals;
-}
-
-Totals served(std::int64_t count) {
-    Totals totals;
-    totals.counters[static_cast<std::size_t>(Counter::served)] = count;
-    return totals;
-}
 
 std::int64_t rows(TenantFiles& files, const std::string& table) {
     std::int64_t count = 0;

@@ -11,17 +11,12 @@
 #include "stats/books.h"
 #include "stats/ledger.h"
 #include "stats/postgres_ledger.h"
+#include "stats/totals_kit.h"
 #include "support/fake_clock.h"
 #include "support/private_postgres.h"
 #include "support/temp_folder.h"
 
 namespace mt::test {
-
-inline Totals served(std::int64_t count) {
-    Totals totals;
-    totals.counters[static_cast<std::size_t>(Counter::served)] = count;
-    return totals;
-}
 
 inline Totals sum(const std::vector<Period>& periods) {
     Totals all;
@@ -31,16 +26,12 @@ inline Totals sum(const std::vector<Period>& periods) {
     return all;
 }
 
-/// A server with an empty ledger; the process is the same for all tests. Null where PostgreSQL is not installed.
-inline PrivatePostgres* fresh_ledger() {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return nullptr;
-    }
+/// A server with an empty ledger, the same for all tests of a process. Only where PostgreSQL is installed.
+inline PrivatePostgres& fresh_ledger() {
     static PrivatePostgres server;
     const std::string dropped = server.ask("DROP SCHEMA IF EXISTS mtagent CASCADE; SELECT 1");
     REQUIRE(dropped.ends_with("1"));
-    return &server;
+    return server;
 }
 
 /// Connections of one process; they go by real time.

@@ -7,22 +7,15 @@
 
 #include "stats/file_ledger.h"
 #include "stats/ledger_bed.h"
+#include "support/needs.h"
 
 using namespace mt;
 using namespace std::chrono_literals;
+using test::random_totals;
 using test::served;
 using test::sum;
 
 namespace {
-
-Totals random_totals(std::mt19937& random) {
-    std::uniform_int_distribution<std::int64_t> amount(0, 1000);
-    Totals totals;
-    for (std::size_t i = 0; i < k_values; ++i) {
-        value_at(totals, i) = amount(random);
-    }
-    return totals;
-}
 
 const Life k_acme{"acme", std::string(32, 'a')};
 
@@ -38,10 +31,10 @@ struct FileShelf {
 };
 
 struct PostgresShelf {
-    PostgresShelf() : connections(*test::fresh_ledger()), store(connections.pool, writer, clock) {
+    PostgresShelf() : connections(test::fresh_ledger()), store(connections.pool, writer, clock) {
         REQUIRE(store.enter());
     }
-    static bool is_there() { return test::fresh_ledger() != nullptr; }
+    static bool is_there() { return test::PrivatePostgres::is_installed(); }
 
     test::FakeClock clock;
     std::string writer = std::string(32, 'e');
@@ -153,10 +146,7 @@ TEST_CASE_TEMPLATE("what is in the slot alone counts as of now", Shelf, FileShel
     CHECK(books.verify()->unwritten == served(2));
 }
 
-TEST_CASE("property: file and server give the same answers to the same questions") {
-    if (!PostgresShelf::is_there()) {
-        return;
-    }
+TEST_CASE("property: file and server give the same answers to the same questions" * test::k_needs_postgres) {
     FileShelf file;
     PostgresShelf server;
     std::mt19937 random(11);

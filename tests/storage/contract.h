@@ -13,6 +13,7 @@
 #include "storage/servers.h"
 #include "storage/store.h"
 #include "support/fake_clock.h"
+#include "support/needs.h"
 #include "support/temp_folder.h"
 
 // What every Store promises (storage/store.h), checked through the interface alone. A backend joins by its word in

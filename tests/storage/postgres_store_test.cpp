@@ -14,6 +14,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
+struct InPostgres {
+    StoreBed bed{"postgres"};
+};
+
 // A store of a life of a tenant, beside those of the bed.
 std::unique_ptr<Store> open_life(StoreBed& bed, const std::string& tenant, const std::string& uid,
                                  std::int64_t max_bytes = 1'000'000) {
@@ -56,11 +60,7 @@ TEST_CASE("without a server the type is a mistake of the configuration") {
     CHECK(code_of(mt::erase_store("postgres", bed.params("one", 1))) == Code::config);
 }
 
-TEST_CASE("reading makes nothing; the first write makes the schema") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres, "reading makes nothing; the first write makes the schema" * k_needs_postgres) {
     const auto store = bed.open("lazy");
     CHECK_FALSE(value_of(*store, "ns", "key"));
     CHECK(store->list("ns", "", "", 10)->entries.empty());
@@ -75,11 +75,8 @@ TEST_CASE("reading makes nothing; the first write makes the schema") {
     CHECK(code_of(again->put("ns", "more", "of it that is too much")) == Code::storage_full);
 }
 
-TEST_CASE("ids of 48 characters that share 47, with identical keys, never meet") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres,
+                  "ids of 48 characters that share 47, with identical keys, never meet" * k_needs_postgres) {
     const std::string shared = "a-b_" + std::string(43, 'x');
     std::vector<std::unique_ptr<Store>> stores;
     for (const char last : {'1', '2', '-', '_'}) {
@@ -97,11 +94,9 @@ TEST_CASE("ids of 48 characters that share 47, with identical keys, never meet")
     CHECK(value_of(*stores[3], "ns", "key") == "_");
 }
 
-TEST_CASE("a new life sees and changes nothing of the old one, and the old one nothing of the new one") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres,
+                  "a new life sees and changes nothing of the old one, and the old one nothing of the new one" *
+                      k_needs_postgres) {
     const auto old_life = open_life(bed, "phoenix", "first");
     const auto new_life = open_life(bed, "phoenix", "second");
     REQUIRE(old_life->put("ns", "key", "old"));
@@ -136,11 +131,8 @@ TEST_CASE("a new life sees and changes nothing of the old one, and the old one n
     REQUIRE(erase_life(bed, "phoenix", "second"));
 }
 
-TEST_CASE("property: under racing lives and erasing, nothing of an erased life is left") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres,
+                  "property: under racing lives and erasing, nothing of an erased life is left" * k_needs_postgres) {
     for (int round = 0; round < 8; ++round) {
         const std::string uid = "raced" + std::to_string(round);
         std::atomic<int> wrong{0};
@@ -169,11 +161,8 @@ TEST_CASE("property: under racing lives and erasing, nothing of an erased life i
     }
 }
 
-TEST_CASE("racing first writes of eight threads, each with a store of its own, all arrive") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres,
+                  "racing first writes of eight threads, each with a store of its own, all arrive" * k_needs_postgres) {
     for (int round = 0; round < 5; ++round) {
         const std::string tenant = "fresh" + std::to_string(round);
         std::vector<std::unique_ptr<Store>> stores;
@@ -197,12 +186,9 @@ TEST_CASE("racing first writes of eight threads, each with a store of its own, a
     }
 }
 
-TEST_CASE("property: under eight threads the quota is exact, and so are the books") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
+TEST_CASE_FIXTURE(InPostgres,
+                  "property: under eight threads the quota is exact, and so are the books" * k_needs_postgres) {
     constexpr std::int64_t k_max_bytes = 1000;
-    StoreBed bed("postgres");
     std::vector<std::unique_ptr<Store>> stores;
     for (int t = 0; t < 8; ++t) {
         stores.push_back(bed.open("quota", k_max_bytes));
@@ -229,12 +215,8 @@ TEST_CASE("property: under eight threads the quota is exact, and so are the book
     check_books("quota");
 }
 
-TEST_CASE("property: where there is room for two entries, eight threads never have three") {
-    if (!PrivatePostgres::is_installed()) {
-        MESSAGE("SKIPPED: PostgreSQL is not installed");
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres,
+                  "property: where there is room for two entries, eight threads never have three" * k_needs_postgres) {
     const auto store = bed.open("narrow", 20);
     std::atomic<int> inside{0};
     std::atomic<int> got_in{0};
@@ -265,11 +247,7 @@ TEST_CASE("property: where there is room for two entries, eight threads never ha
     check_books("narrow");
 }
 
-TEST_CASE("expired rows are swept by later writes, and only so many at once") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres, "expired rows are swept by later writes, and only so many at once" * k_needs_postgres) {
     const auto store = bed.open("swept");
     for (int i = 0; i < 600; ++i) {
         REQUIRE(store->put("ns", std::to_string(i), "v", {.ttl = 10ms}));
@@ -284,22 +262,14 @@ TEST_CASE("expired rows are swept by later writes, and only so many at once") {
     CHECK(ask("SELECT bytes FROM tenant_swept.life") == "6");
 }
 
-TEST_CASE("a schema written by a newer program is refused, and left as it is") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres, "a schema written by a newer program is refused, and left as it is" * k_needs_postgres) {
     REQUIRE(bed.open("newer")->put("ns", "k", "v"));
     REQUIRE(ask("UPDATE tenant_newer.schema_parts SET version = 99").empty());
     CHECK(code_of(bed.open("newer")->put("ns", "k", "w")) == Code::version_mismatch);
     CHECK(ask("SELECT encode(value, 'escape') FROM tenant_newer.kv") == "v");
 }
 
-TEST_CASE("a large value passes through") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
-    StoreBed bed("postgres");
+TEST_CASE_FIXTURE(InPostgres, "a large value passes through" * k_needs_postgres) {
     const auto store = bed.open("large", 64'000'000);
     std::string value(16'000'000, '\0');
     for (std::size_t i = 0; i < value.size(); ++i) {
@@ -309,12 +279,10 @@ TEST_CASE("a large value passes through") {
     CHECK(value_of(*store, "ns", "key") == value);
 }
 
-TEST_CASE("while the server is away: unavailable quickly, with a time to wait; afterwards all is there") {
-    if (!StoreBed::can_have("postgres")) {
-        return;
-    }
+TEST_CASE_FIXTURE(InPostgres,
+                  "while the server is away: unavailable quickly, with a time to wait; afterwards all is there" *
+                      k_needs_postgres) {
     PrivatePostgres server;
-    StoreBed bed("postgres");
     mt::postgres::PoolOptions options;
     options.url = server.url();
     const mt::SystemClock clock;

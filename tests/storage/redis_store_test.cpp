@@ -14,6 +14,21 @@ using mt::redis::Command;
 
 namespace {
 
+struct InRedis {
+    StoreBed bed{"redis"};
+};
+
+// For cases that break their Redis.
+struct InOwnRedis : InRedis {
+    StoreParams here(const std::string& tenant, std::int64_t max_bytes = 1'000'000) {
+        StoreParams params = bed.params(tenant, max_bytes);
+        params.redis = &redis.pool;
+        return params;
+    }
+
+    RedisServer redis;
+};
+
 std::int64_t keys_in(RedisServer& redis, const std::string& pattern) {
     const Result<mt::redis::Reply> keys = redis.pool.run(0, Command{"KEYS", pattern});
     REQUIRE(keys);
@@ -59,11 +74,9 @@ TEST_CASE("redis: without a server it is a mistake of the configuration") {
     CHECK(code_of(mt::erase_store("redis", params)) == Code::config);
 }
 
-TEST_CASE("redis: every key stands under the tenant's life, and ids that share 47 characters never meet") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    StoreBed bed("redis");
+TEST_CASE_FIXTURE(InRedis,
+                  "redis: every key stands under the tenant's life, and ids that share 47 characters never meet" *
+                      k_needs_redis) {
     const std::string stem(47, 'a');
     std::vector<std::unique_ptr<Store>> stores;
     const std::vector<std::string> ids{stem + "a", stem + "b", stem};
@@ -80,11 +93,9 @@ TEST_CASE("redis: every key stands under the tenant's life, and ids that share 4
     }
 }
 
-TEST_CASE("redis: erasing a tenant leaves its neighbours, its other life and everybody with globs in their names") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    StoreBed bed("redis");
+TEST_CASE_FIXTURE(
+    InRedis, "redis: erasing a tenant leaves its neighbours, its other life and everybody with globs in their names" *
+                 k_needs_redis) {
     const std::vector<std::string> tenants{"acme", "acme-1", "acm", "a_b"};
     std::vector<std::unique_ptr<Store>> stores;
     for (const std::string& tenant : tenants) {
@@ -119,11 +130,7 @@ TEST_CASE("redis: erasing a tenant leaves its neighbours, its other life and eve
     }
 }
 
-TEST_CASE("redis: a tenant in a database of its own") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    StoreBed bed("redis");
+TEST_CASE_FIXTURE(InRedis, "redis: a tenant in a database of its own" * k_needs_redis) {
     StoreParams params = bed.params("one");
     const auto first = *mt::open_store("redis", params);
     params.redis_database = 3;
@@ -137,12 +144,8 @@ TEST_CASE("redis: a tenant in a database of its own") {
     CHECK(value_of(*first, "ns", "key") == "nought");
 }
 
-TEST_CASE("redis: the quota is exact under many threads and stores") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
+TEST_CASE_FIXTURE(InRedis, "redis: the quota is exact under many threads and stores" * k_needs_redis) {
     constexpr std::int64_t k_max_bytes = 1000;
-    StoreBed bed("redis");
     bed.open("quota");
     std::atomic<int> stored{0};
     std::atomic<int> strange{0};
@@ -166,11 +169,8 @@ TEST_CASE("redis: the quota is exact under many threads and stores") {
     CHECK(stored_bytes(shared_redis(), "quota") == k_max_bytes);
 }
 
-TEST_CASE("redis property: the books agree with what is stored, and nothing is left when all is gone") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    StoreBed bed("redis");
+TEST_CASE_FIXTURE(InRedis, "redis property: the books agree with what is stored, and nothing is left when all is gone" *
+                               k_needs_redis) {
     const auto store = bed.open("books", 1'000'000);
     NaiveStore naive(1'000'000);
     std::mt19937_64 random(33);
@@ -207,11 +207,8 @@ TEST_CASE("redis property: the books agree with what is stored, and nothing is l
     CHECK(keys_in(shared_redis(), "mtagent:{books}:*") == 0);
 }
 
-TEST_CASE("redis: a clock that steps back by an hour makes entries visible and counted again") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    StoreBed bed("redis");
+TEST_CASE_FIXTURE(InRedis,
+                  "redis: a clock that steps back by an hour makes entries visible and counted again" * k_needs_redis) {
     const auto store = bed.open("stepped");
     REQUIRE(store->put("ns", "short", "12345", {.ttl = 10s}));
     REQUIRE(store->put("ns", "kept", "1"));
@@ -225,11 +222,7 @@ TEST_CASE("redis: a clock that steps back by an hour makes entries visible and c
     CHECK(bytes_of(*store) == 7);
 }
 
-TEST_CASE("redis: pages skip thousands of expired entries and carry megabytes") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    StoreBed bed("redis");
+TEST_CASE_FIXTURE(InRedis, "redis: pages skip thousands of expired entries and carry megabytes" * k_needs_redis) {
     const auto store = bed.open("pages", 100'000'000);
     const std::string large(1'000'000, 'x');
     for (int i = 0; i < 8; ++i) {
@@ -252,15 +245,9 @@ TEST_CASE("redis: pages skip thousands of expired entries and carry megabytes") 
     CHECK(rest->cursor == "12498");
 }
 
-TEST_CASE("redis: clearing a large namespace holds nobody up") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
+TEST_CASE_FIXTURE(InOwnRedis, "redis: clearing a large namespace holds nobody up" * k_needs_redis) {
     constexpr int k_entries = 200'000;
-    RedisServer redis;
-    StoreBed bed("redis");
-    StoreParams params = bed.params("large", 100'000'000);
-    params.redis = &redis.pool;
+    const StoreParams params = here("large", 100'000'000);
     const auto store = *mt::open_store("redis", params);
     REQUIRE(store->put("ns", "0", "v", {.ttl = 1h}));
     // The rest as a put leaves it, without 200,000 round trips.
@@ -275,14 +262,9 @@ TEST_CASE("redis: clearing a large namespace holds nobody up") {
     CHECK((*store->list("ns", "", "", 10)).entries.empty());
 }
 
-TEST_CASE("redis: away, everything is unavailable quickly; back, everything is there again") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    RedisServer redis;
-    StoreBed bed("redis");
-    StoreParams params = bed.params("one");
-    params.redis = &redis.pool;
+TEST_CASE_FIXTURE(InOwnRedis,
+                  "redis: away, everything is unavailable quickly; back, everything is there again" * k_needs_redis) {
+    const StoreParams params = here("one");
     const auto store = *mt::open_store("redis", params);
     REQUIRE(store->put("ns", "key", "value"));
     redis.server.kill();
@@ -303,14 +285,10 @@ TEST_CASE("redis: away, everything is unavailable quickly; back, everything is t
     CHECK(version_after(store->put("ns", "key", "again")) == 1);
 }
 
-TEST_CASE("redis: without memory reads, erasing and clearing go on, and a refused put changes nothing") {
-    if (!StoreBed::can_have("redis")) {
-        return;
-    }
-    RedisServer redis;
-    StoreBed bed("redis");
-    StoreParams params = bed.params("one");
-    params.redis = &redis.pool;
+TEST_CASE_FIXTURE(InOwnRedis,
+                  "redis: without memory reads, erasing and clearing go on, and a refused put changes nothing" *
+                      k_needs_redis) {
+    const StoreParams params = here("one");
     const auto store = *mt::open_store("redis", params);
     REQUIRE(store->put("ns", "key", "value"));
     REQUIRE(store->put("ns", "gone", "value"));
