@@ -248,8 +248,7 @@ Agent::Agent(AgentProfile profile, std::vector<NamedModel> models, std::shared_p
       m_models(std::move(models)),
       m_tools(std::move(tools)),
       m_store(store),
-      m_clock(clock),
-      m_sessions(store, clock) {}
+      m_clock(clock) {}
 
 Agent::~Agent() = default;
 
@@ -305,14 +304,15 @@ Result<void> Agent::ask(const Question& question, Sink& sink, Answer& answer, co
     }
     answer.model = (*model)->name;
     answer.pure = question.session.empty();
-    Run run({m_profile, **model, *m_tools, {m_store, m_clock}, question}, sink, answer, context);
+    Sessions sessions(m_store, m_clock);
+    Run run({m_profile, **model, *m_tools, {sessions.store(), m_clock}, question}, sink, answer, context);
     std::vector<Message>& messages = run.request.messages;
     if (!m_profile.system_prompt.empty()) {
         messages.push_back({Role::system, m_profile.system_prompt});
     }
     if (!question.session.empty()) {
         Result<std::vector<Message>> history =
-            m_sessions.history(question.session, m_profile.max_history, m_profile.history_tokens);
+            sessions.history(question.session, m_profile.max_history, m_profile.history_tokens);
         if (!history) {
             return history.error();
         }
@@ -328,7 +328,7 @@ Result<void> Agent::ask(const Question& question, Sink& sink, Answer& answer, co
         return answered;
     }
     if (!question.session.empty()) {
-        Result<void> kept = m_sessions.append(question.session, {messages.begin() + first_of_turn, messages.end()});
+        Result<void> kept = sessions.append(question.session, {messages.begin() + first_of_turn, messages.end()});
         if (!kept) {
             return kept;
         }

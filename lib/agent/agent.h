@@ -110,7 +110,8 @@ class Agent {
     [[nodiscard]] TokenBound bound(const Question& question) const;
 
     [[nodiscard]] const AgentProfile& profile() const { return m_profile; }
-    Sessions& sessions() { return m_sessions; }
+    /// The conversations, for one request.
+    [[nodiscard]] Sessions sessions() { return {m_store, m_clock}; }
 
   private:
     AgentProfile m_profile;
@@ -118,7 +119,6 @@ class Agent {
     std::shared_ptr<const ToolBox> m_tools;
     Store& m_store;
     const Clock& m_clock;
-    Sessions m_sessions;
 };
 
 /// The model without weights: answers in the words of the reference example and calls tools by rule, so that everything

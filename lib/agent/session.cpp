@@ -121,46 +121,98 @@ Result<StoredHead> load_head(Store& store, std::string_view id) {
     return StoredHead{*head, (*entry)->version};
 }
 
-// Puts the turn at the first free number from `number`; the number it got. Whoever takes a number first has it.
-Result<std::int64_t> put_turn(Store& store, std::string_view id, const std::string& turn, std::int64_t number) {
+Error crowded(std::string_view id) {
+    return Error{Code::busy, fmt::format("session {} is written to by too many requests at once", quote(id))};
+}
+
+// A turn that is stored, and the index entry as it was read before.
+struct PlacedTurn {
+    std::int64_t number = 0;
+    StoredHead stored{};
+};
+
+// Puts the turn at the first free number. Whoever takes a number first has it.
+Result<PlacedTurn> put_turn(Store& store, std::string_view id, const std::string& turn) {
+    std::int64_t number = 0;
     for (int attempt = 0; attempt < k_attempts; ++attempt, ++number) {
+        const Result<StoredHead> stored = load_head(store, id);
+        if (!stored) {
+            return stored.error();
+        }
+        number = std::max(number, stored->head.next);
         const Result<std::int64_t> put = store.put(turns_of(id), turn_key(number), turn, {.if_version = 0});
         if (put) {
-            return number;
+            return PlacedTurn{number, *stored};
         }
         if (put.error().code != Code::conflict) {
             return put.error();
         }
     }
-    return Error{Code::busy, fmt::format("session {} is written to by too many requests at once", quote(id))};
+    return crowded(id);
 }
 
-// Counts the turn `number` in the index entry, over whatever others have made of the entry meanwhile.
-Result<void> count_turn(Store& store, std::string_view id, std::int64_t number, std::int64_t now_ms) {
+// Counts the turn in the index entry, over whatever others have made of the entry meanwhile.
+Result<void> count_turn(Store& store, std::string_view id, PlacedTurn turn, std::int64_t now_ms) {
     for (int attempt = 0; attempt < k_attempts; ++attempt) {
-        Result<StoredHead> stored = load_head(store, id);
-        if (!stored) {
-            return stored.error();
-        }
-        Head& head = stored->head;
-        head.created_ms = stored->version == 0 ? now_ms : head.created_ms;
+        Head& head = turn.stored.head;
+        head.created_ms = turn.stored.version == 0 ? now_ms : head.created_ms;
         head.updated_ms = std::max(head.updated_ms, now_ms);
-        head.next = std::max(head.next, number + 1);
+        head.next = std::max(head.next, turn.number + 1);
         ++head.turns;
-        const Result<std::int64_t> put = store.put(k_index, id, encode(head), {.if_version = stored->version});
+        const Result<std::int64_t> put = store.put(k_index, id, encode(head), {.if_version = turn.stored.version});
         if (put) {
             return {};
         }
         if (put.error().code != Code::conflict) {
             return put.error();
         }
+        Result<StoredHead> stored = load_head(store, id);
+        if (!stored) {
+            return std::move(stored).error();
+        }
+        turn.stored = *stored;
     }
-    return Error{Code::busy, fmt::format("session {} is written to by too many requests at once", quote(id))};
+    return crowded(id);
 }
+
+// The newest turns as long as they fit, one after the other, newest first.
+class NewestTurns {
+  public:
+    NewestTurns(std::int64_t max_messages, std::int64_t max_tokens)
+        : m_max_messages(max_messages), m_max_tokens(max_tokens) {}
+
+    /// False when it does not fit: then no older one does, either.
+    bool add(std::vector<Message> turn) {
+        m_messages += std::ssize(turn);
+        m_tokens += estimate_tokens(std::span<const Message>(turn));
+        if (m_messages > m_max_messages || (m_max_tokens > 0 && m_tokens > m_max_tokens)) {
+            return false;
+        }
+        m_turns.push_back(std::move(turn));
+        return true;
+    }
+
+    /// Their messages, oldest first.
+    std::vector<Message> take() {
+        std::vector<Message> messages;
+        std::reverse(m_turns.begin(), m_turns.end());
+        for (std::vector<Message>& turn : m_turns) {
+            std::move(turn.begin(), turn.end(), std::back_inserter(messages));
+        }
+        return messages;
+    }
+
+  private:
+    std::int64_t m_max_messages;
+    std::int64_t m_max_tokens;
+    std::int64_t m_messages = 0;
+    std::int64_t m_tokens = 0;
+    std::vector<std::vector<Message>> m_turns{};
+};
 
 }  // namespace
 
-Sessions::Sessions(Store& store, const Clock& clock) : m_store(store), m_clock(clock) {}
+Sessions::Sessions(Store& store, const Clock& clock) : m_store(store, clock), m_clock(clock) {}
 
 Result<void> Sessions::check_id(std::string_view id) {
     constexpr std::string_view k_allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -183,54 +235,43 @@ Result<std::vector<Message>> Sessions::history(std::string_view id, std::int64_t
     if (!stored) {
         return stored.error();
     }
-    // From the newest turn back; numbers may be missing, so what is looked at is bounded as well.
-    std::vector<std::vector<Message>> turns;
-    std::int64_t count = 0;
-    std::int64_t tokens = 0;
-    const std::int64_t last = std::max<std::int64_t>(0, stored->head.next - std::max<std::int64_t>(0, max_messages));
-    for (std::int64_t number = stored->head.next - 1; number >= last; --number) {
-        const Result<std::optional<Entry>> entry = m_store.get(turns_of(id), turn_key(number));
-        if (!entry) {
-            return entry.error();
+    // A turn has a question and an answer at least, as a rule: so one page is enough, but for turns of single messages
+    // and for many bytes. What is not counted yet comes at `next` or later.
+    constexpr std::int64_t k_largest_page = 1000;
+    const std::int64_t page_size = std::clamp<std::int64_t>(max_messages / 2 + 1, 1, k_largest_page);
+    NewestTurns turns(max_messages, max_tokens);
+    std::string before = stored->head.next > 0 && max_messages > 0 ? turn_key(stored->head.next) : "";
+    while (!before.empty()) {
+        const Result<Page> page = m_store.list_back(turns_of(id), before, page_size);
+        if (!page) {
+            return page.error();
         }
-        if (!*entry) {
-            continue;
+        for (const Entry& entry : page->entries) {
+            Result<std::vector<Message>> turn = decode_turn(id, entry.value);
+            if (!turn) {
+                return turn.error();
+            }
+            if (!turns.add(std::move(*turn))) {
+                return turns.take();
+            }
         }
-        Result<std::vector<Message>> turn = decode_turn(id, (*entry)->value);
-        if (!turn) {
-            return turn.error();
-        }
-        count += static_cast<std::int64_t>(turn->size());
-        tokens += estimate_tokens(std::span<const Message>(*turn));
-        if (count > max_messages || (max_tokens > 0 && tokens > max_tokens)) {
-            break;
-        }
-        turns.push_back(std::move(*turn));
+        before = page->cursor;
     }
-    std::vector<Message> messages;
-    std::reverse(turns.begin(), turns.end());
-    for (std::vector<Message>& turn : turns) {
-        std::move(turn.begin(), turn.end(), std::back_inserter(messages));
-    }
-    return messages;
+    return turns.take();
 }
 
 Result<void> Sessions::append(std::string_view id, const std::vector<Message>& turn) {
     if (const Result<void> good = check_id(id); !good) {
         return good.error();
     }
-    const Result<StoredHead> stored = load_head(m_store, id);
-    if (!stored) {
-        return stored.error();
+    const Result<PlacedTurn> placed = put_turn(m_store, id, encode(turn));
+    if (!placed) {
+        return placed.error();
     }
-    const Result<std::int64_t> number = put_turn(m_store, id, encode(turn), stored->head.next);
-    if (!number) {
-        return number.error();
-    }
-    const Result<void> counted = count_turn(m_store, id, *number, m_clock.wall().time_since_epoch().count());
+    const Result<void> counted = count_turn(m_store, id, *placed, m_clock.wall().time_since_epoch().count());
     if (!counted) {
         // A turn that is not counted must not show up later; the first failure is what the caller is told.
-        (void)m_store.erase(turns_of(id), turn_key(*number));
+        (void)m_store.erase(turns_of(id), turn_key(placed->number));
         return counted.error();
     }
     return {};

@@ -8,6 +8,7 @@
 #include "agent/model.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "storage/call_store.h"
 #include "storage/store.h"
 
 namespace mt {
@@ -25,8 +26,10 @@ struct SessionPage {
     std::string cursor;  ///< empty at the end
 };
 
-/// The conversations of ONE tenant, kept in its store: a turn is everything from a question to its answer. Two requests
-/// that add to the same session at once both get in, one after the other. Thread-safe.
+/// The conversations of ONE tenant, kept in its store, as ONE request works with them: a turn is everything from a
+/// question to its answer. Two requests that add to the same session at once both get in, one after the other. A
+/// history takes two calls of the store and a new turn three, however long the session is (but 1 MiB of turns a call);
+/// together they are bounded as CallStore says. Thread-safe.
 class Sessions {
   public:
     /// `store` and `clock` must outlive this.
@@ -48,8 +51,11 @@ class Sessions {
     /// Erases a session and its turns. Errors: not_found.
     Result<void> erase(std::string_view id);
 
+    /// The store as this request uses it, for what else it does there.
+    [[nodiscard]] Store& store() { return m_store; }
+
   private:
-    Store& m_store;
+    CallStore m_store;
     const Clock& m_clock;
 };
 

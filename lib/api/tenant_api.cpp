@@ -178,7 +178,7 @@ Result<http::Response> session(Exchange& exchange) {
         return std::move(tenant).error();
     }
     const std::string& id = exchange.route.arguments[1];
-    Sessions& conversations = (*tenant)->agent->sessions();
+    Sessions conversations = (*tenant)->agent->sessions();
     if (Result<void> checked = Sessions::check_id(id); !checked) {
         return Error{Code::not_found, fmt::format("there is no session {}", quote(id))};
     }

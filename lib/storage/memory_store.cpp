@@ -76,6 +76,28 @@ class MemoryStore final : public Store {
         return page;
     }
 
+    Result<Page> list_back(std::string_view ns, std::string_view before, std::int64_t limit) override {
+        if (Result<void> valid = check_page(ns, limit); !valid) {
+            return std::move(valid).error();
+        }
+        const std::scoped_lock lock(m_mutex);
+        drop_expired();
+        BackPage page(limit);
+        const auto items = m_namespaces.find(ns);
+        if (items == m_namespaces.end()) {
+            return page.take();
+        }
+        auto item = items->second.lower_bound(end_before(before));
+        while (item != items->second.begin()) {
+            --item;
+            const auto& [key, stored] = *item;
+            if (!page.add({key, stored.value, stored.version}, entry_bytes(ns, key, stored.value))) {
+                break;
+            }
+        }
+        return page.take();
+    }
+
     Result<bool> erase(std::string_view ns, std::string_view key) override {
         if (Result<void> valid = check_key(ns, key); !valid) {
             return std::move(valid).error();

@@ -31,6 +31,11 @@ class PostgresStore final : public Store {
           m_clear("SELECT " + m_life.schema() + ".clear($1, $2, $3)"),
           m_get(select("value, version", "kv.key = $4")),
           m_list(select("key, value, version", "kv.key >= $4 AND kv.key < $5 ORDER BY kv.key LIMIT $6")),
+          m_list_back(
+              "SELECT key, value, version, total FROM (SELECT key, value, version, count(*) OVER () AS total, "
+              "sum(bytes) OVER (ORDER BY key DESC) - bytes AS above FROM (" +
+              select("key, value, version, kv.bytes", "kv.key < $4 ORDER BY kv.key DESC LIMIT $5") +
+              ") AS found) AS summed WHERE above < $6 ORDER BY key DESC"),
           m_bytes_used("SELECT life.bytes - (SELECT coalesce(sum(kv.bytes), 0) FROM " + m_life.schema() +
                        ".kv WHERE kv.expires_at_ms <= $2) FROM " + m_life.schema() + ".life WHERE life.uid = $1") {}
 
@@ -95,6 +100,27 @@ class PostgresStore final : public Store {
         return page;
     }
 
+    // What is beyond the bound in bytes does not leave the server; `total` counts it.
+    Result<Page> list_back(std::string_view ns, std::string_view before, std::int64_t limit) override {
+        if (Result<void> valid = check_page(ns, limit); !valid) {
+            return std::move(valid).error();
+        }
+        Parameters parameters = start(m_clock.wall());
+        parameters.bytes(ns).bytes(end_before(before)).integer(limit + 1).integer(k_back_page_bytes);
+        Result<Rows> rows = read(m_list_back, parameters);
+        if (!rows) {
+            return std::move(rows).error();
+        }
+        Page page;
+        for (std::size_t row = 0; row < rows->size() && std::ssize(page.entries) < limit; ++row) {
+            page.entries.push_back({rows->bytes(row, 0), rows->bytes(row, 1), rows->integer(row, 2)});
+        }
+        if (!rows->empty() && std::ssize(page.entries) < rows->integer(0, 3)) {
+            page.cursor = page.entries.back().key;
+        }
+        return page;
+    }
+
     Result<bool> erase(std::string_view ns, std::string_view key) override {
         if (Result<void> valid = check_key(ns, key); !valid) {
             return std::move(valid).error();
@@ -123,6 +149,8 @@ class PostgresStore final : public Store {
     }
 
     void set_max_bytes(std::int64_t max_bytes) override { m_max_bytes = max_bytes; }
+
+    [[nodiscard]] bool is_remote() const override { return true; }
 
   private:
     // What every statement begins with: $1 the life, $2 the time.
@@ -201,6 +229,7 @@ class PostgresStore final : public Store {
     const std::string m_clear;
     const std::string m_get;
     const std::string m_list;
+    const std::string m_list_back;
     const std::string m_bytes_used;
 };
 

@@ -203,6 +203,30 @@ end
 return page
 )";
 
+// Reads alone. Looks at no more keys than a page has, whether or not they have expired, and at one more that tells
+// whether this is the end.
+constexpr std::string_view k_list_back = R"(
+local order, values, now = KEYS[3], KEYS[4], tonumber(ARGV[2])
+local most, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+local keys = redis.call('ZREVRANGEBYLEX', order, ARGV[4], '-', 'LIMIT', 0, most + 1)
+local page, bytes = {''}, 0
+for i = 1, #keys do
+  if i > most or bytes >= most_bytes then
+    page[1] = keys[i - 1]
+    break
+  end
+  local packed = redis.call('HGET', values, keys[i])
+  local at, start = string.match(packed or '', '^%d+:(%d*):()')
+  at = tonumber(at)
+  if packed and (not at or at > now) then
+    page[#page + 1] = keys[i]
+    page[#page + 1] = packed
+    bytes = bytes + #ARGV[3] + #keys[i] + #packed - start + 1
+  end
+end
+return page
+)";
+
 std::string with_books(std::string_view operation) {
     return std::string(k_books) + std::string(operation);
 }
@@ -223,6 +247,7 @@ RedisScripts::RedisScripts()
       m_erase(m_erase_source),
       m_clear(m_clear_source),
       m_used(m_used_source),
-      m_list(k_list) {}
+      m_list(k_list),
+      m_list_back(k_list_back) {}
 
 }  // namespace mt

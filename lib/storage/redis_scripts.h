@@ -27,6 +27,9 @@ class RedisScripts {
     /// prefix, now, first and last bound of ZRANGEBYLEX, entries at most -> {the last key looked at or "" at the end,
     /// key, value as stored, ...}
     const redis::Script& list() const { return m_list; }
+    /// prefix, now, namespace, first bound of ZREVRANGEBYLEX, entries at most, bytes after which no more come -> as
+    /// list
+    const redis::Script& list_back() const { return m_list_back; }
 
   private:
     RedisScripts();
@@ -40,6 +43,7 @@ class RedisScripts {
     redis::Script m_clear;
     redis::Script m_used;
     redis::Script m_list;
+    redis::Script m_list_back;
 };
 
 }  // namespace mt

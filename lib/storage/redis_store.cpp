@@ -153,6 +153,23 @@ class RedisStore final : public Store {
         return page;
     }
 
+    Result<Page> list_back(std::string_view ns, std::string_view before, std::int64_t limit) override {
+        if (Result<void> valid = check_page(ns, limit); !valid) {
+            return std::move(valid).error();
+        }
+        redis::Call call = call_of(RedisScripts::all().list_back(), ns);
+        call.arguments.push_back("(" + end_before(before));
+        call.arguments.push_back(std::to_string(limit));
+        call.arguments.push_back(std::to_string(k_back_page_bytes));
+        Page page;
+        Result<std::string> next = list_part(call, page);
+        if (!next) {
+            return std::move(next).error();
+        }
+        page.cursor = *std::move(next);
+        return page;
+    }
+
     Result<bool> erase(std::string_view ns, std::string_view key) override {
         if (Result<void> valid = check_key(ns, key); !valid) {
             return std::move(valid).error();
@@ -180,6 +197,8 @@ class RedisStore final : public Store {
     }
 
     void set_max_bytes(std::int64_t max_bytes) override { m_max_bytes = max_bytes; }
+
+    [[nodiscard]] bool is_remote() const override { return true; }
 
   private:
     // What rules.h says of the entry that the script met.

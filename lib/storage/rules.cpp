@@ -78,6 +78,20 @@ Result<void> check_quota(const std::optional<Replaced>& old, std::int64_t new_by
     return {};
 }
 
+std::string end_before(std::string_view before) {
+    return before.empty() ? std::string(k_longest_key + 1, '\xff') : std::string(before);
+}
+
+bool BackPage::add(Entry entry, std::int64_t bytes) {
+    if (std::ssize(m_page.entries) == m_limit || m_bytes >= k_back_page_bytes) {
+        m_page.cursor = m_page.entries.back().key;
+        return false;
+    }
+    m_bytes += bytes;
+    m_page.entries.push_back(std::move(entry));
+    return true;
+}
+
 KeyRange range_of(std::string_view prefix, std::string_view cursor) {
     KeyRange range{std::string(prefix), std::string(prefix)};
     if (!cursor.empty()) {
@@ -88,7 +102,7 @@ KeyRange range_of(std::string_view prefix, std::string_view cursor) {
         range.end.pop_back();
     }
     if (range.end.empty()) {
-        range.end.assign(k_longest_key + 1, '\xff');  // above every key
+        range.end = end_before("");
     } else {
         range.end.back() = static_cast<char>(static_cast<unsigned char>(range.end.back()) + 1U);
     }

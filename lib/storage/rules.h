@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -11,7 +12,7 @@
 
 namespace mt {
 
-// What every backend decides alike. Pure functions.
+// What every backend decides alike.
 
 /// Errors: invalid (empty, or longer than 128 bytes).
 Result<void> check_namespace(std::string_view ns);
@@ -53,5 +54,26 @@ struct KeyRange {
 
 /// The keys that start with `prefix` and come after `cursor` (empty: from the start).
 KeyRange range_of(std::string_view prefix, std::string_view cursor);
+
+/// Bytes of a page of list_back after which no more entries come, by entry_bytes.
+constexpr std::int64_t k_back_page_bytes = 1'048'576;
+
+/// Where the keys before `before` end: there, or above every key when it is empty.
+std::string end_before(std::string_view before);
+
+/// A page of list_back while it grows.
+class BackPage {
+  public:
+    explicit BackPage(std::int64_t limit) : m_limit(limit) {}
+
+    /// False when it is full: then the cursor says that there is more.
+    bool add(Entry entry, std::int64_t bytes);
+    [[nodiscard]] Page take() { return std::move(m_page); }
+
+  private:
+    std::int64_t m_limit;
+    std::int64_t m_bytes = 0;
+    Page m_page{};
+};
 
 }  // namespace mt

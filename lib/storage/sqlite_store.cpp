@@ -178,6 +178,26 @@ class SqliteStore final : public Store {
         return page;
     }
 
+    Result<Page> list_back(std::string_view ns, std::string_view before, std::int64_t limit) override {
+        if (Result<void> valid = check_page(ns, limit); !valid) {
+            return std::move(valid).error();
+        }
+        BackPage page(limit);
+        Result<void> done = m_files.read(m_tenant, k_part, [&](Database& database) -> Result<void> {
+            Query query = database.query(
+                "SELECT key, value, version, bytes FROM kv WHERE ns = ? AND key < ? "
+                "AND (expires_at_ms IS NULL OR expires_at_ms > ?) ORDER BY key DESC");
+            query.bind_blob(1, ns).bind_blob(2, end_before(before)).bind(3, now_ms());
+            while (query.step() && page.add({query.text(0), query.text(1), query.integer(2)}, query.integer(3))) {
+            }
+            return {};
+        });
+        if (!done) {
+            return std::move(done).error();
+        }
+        return page.take();
+    }
+
     Result<bool> erase(std::string_view ns, std::string_view key) override {
         if (Result<void> valid = check_key(ns, key); !valid) {
             return std::move(valid).error();

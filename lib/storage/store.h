@@ -60,6 +60,10 @@ class Store {
     /// Entries whose keys start with `prefix`, after `cursor`, at most `limit` (1 to 1000).
     virtual Result<Page> list(std::string_view ns, std::string_view prefix, std::string_view cursor,
                               std::int64_t limit) = 0;
+    /// Entries whose keys come before `before` (empty: all), the last key first, at most `limit` (1 to 1000), and no
+    /// more once they come to a mebibyte, as bytes_used() counts them. `cursor` is the next `before`; a page may be
+    /// shorter than both bounds allow.
+    virtual Result<Page> list_back(std::string_view ns, std::string_view before, std::int64_t limit) = 0;
     /// True when there was something to erase.
     virtual Result<bool> erase(std::string_view ns, std::string_view key) = 0;
     /// Erases a whole namespace.
@@ -68,6 +72,8 @@ class Store {
     virtual Result<std::int64_t> bytes_used() = 0;
     /// Changes the quota; entries over a smaller one stay readable and erasable.
     virtual void set_max_bytes(std::int64_t max_bytes) = 0;
+    /// Whether each call waits for a server of its own, which may be slow.
+    [[nodiscard]] virtual bool is_remote() const { return false; }
 };
 
 /// What a store is opened with. References and pointers must outlive the store.

@@ -45,6 +45,9 @@ class RacingStore final : public mt::Store {
                               std::int64_t limit) override {
         return m_store.list(ns, prefix, cursor, limit);
     }
+    mt::Result<mt::Page> list_back(std::string_view ns, std::string_view before_key, std::int64_t limit) override {
+        return m_store.list_back(ns, before_key, limit);
+    }
     mt::Result<bool> erase(std::string_view ns, std::string_view key) override {
         race(ns);
         return m_store.erase(ns, key);
