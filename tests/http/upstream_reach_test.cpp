@@ -186,11 +186,14 @@ TEST_CASE("a unix socket with a full queue is waited for, in vain or not") {
 
 TEST_CASE("a request that waits is a blocking region once per call, one that need not wait is none") {
     struct Counter final : mt::Blocker {
+        explicit Counter(Latch& opened) : latch(opened) {}
         Result<void> enter() override {
             ++entered;
+            latch.open();  // the answer comes because somebody waits for it
             return full ? Result<void>(Error{Code::busy, "full"}) : Result<void>();
         }
         void leave() override { ++left; }
+        Latch& latch;
         int entered = 0;
         int left = 0;
         bool full = false;
@@ -198,12 +201,8 @@ TEST_CASE("a request that waits is a blocking region once per call, one that nee
     Latch answer;
     ScriptedUpstream server(mt::test::after(answer, mt::test::reply_with("x")));
     Upstream upstream(url_to(server.port()), {});
-    Counter counter;
+    Counter counter(answer);
     const mt::BlockerScope scope(counter);
-    std::jthread later([&] {
-        CHECK(server.wait_for_requests(1));
-        answer.open();
-    });
     Result<UpstreamReply> reply = upstream.send({}, {}, in(k_long));
     REQUIRE(reply);
     CHECK(counter.entered == 1);
